@@ -1,0 +1,76 @@
+"""`ov2 ask`: one question, to a camera of a running service or straight to a file or camera.
+
+In: a camera's name, or a URL or path; a question. Out: the answer on standard output as it is written, its evidence below.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+
+def ask(
+    source: Annotated[str, typer.Argument(metavar="URL_OR_CAMERA", help="A camera of the service, or rtsp://..., or a file.")],
+    question: Annotated[str, typer.Argument(help="What you want to know.")],
+    server: Annotated[str, typer.Option(help="The running service, for a camera's name.")] = "http://127.0.0.1:8710",
+    seconds: Annotated[
+        float | None, typer.Option(help="How long to watch a URL first. Default: a file whole, a camera 10 s.")
+    ] = None,
+    model: Annotated[str, typer.Option(help="Checkpoint for a URL: a folder, or a bundled name.")] = "ov2-nano",
+    max_tokens: Annotated[int, typer.Option(help="Longest answer.")] = 64,
+    temperature: Annotated[float, typer.Option(help="0 takes the likeliest word each time.")] = 0.0,
+    as_json: Annotated[bool, typer.Option("--json", help="Print the answer as one JSON object, nothing else.")] = False,
+) -> None:
+    """Ask a camera of the running service by name, or open a URL or file and ask it."""
+    if is_source(source):
+        parts = _from_source(source, question, seconds, model, max_tokens, temperature)
+    else:
+        parts = _from_service(source, question, server, max_tokens, temperature)
+    for part in parts:
+        if isinstance(part, str) and not as_json:
+            typer.echo(part, nl=False)
+        elif isinstance(part, dict):
+            typer.echo(json.dumps(part) if as_json else "\n" + _evidence(part))
+
+
+def is_source(text: str) -> bool:
+    """Whether `text` names something to open, rather than a camera of the service."""
+    return "://" in text or "/" in text or "." in text or Path(text).is_file()
+
+
+def _from_service(
+    camera: str, question: str, server: str, max_tokens: int, temperature: float
+) -> Iterator[str | dict[str, Any]]:
+    import dataclasses
+
+    from ov2_client import Client, Token
+
+    with Client(server) as client:
+        for part in client.ask(camera, question, max_tokens=max_tokens, temperature=temperature):
+            yield part.text if isinstance(part, Token) else dataclasses.asdict(part)
+
+
+def _from_source(
+    url: str, question: str, seconds: float | None, model: str, max_tokens: int, temperature: float
+) -> Iterator[str | dict[str, Any]]:
+    from stream.serve.config import ModelSettings
+    from stream.serve.once import ask_source
+    from stream.serve.question import Sampling
+    from stream.serve.run import load_model
+
+    sampling = Sampling(max_tokens=max_tokens, temperature=temperature)
+    for part in ask_source(load_model(ModelSettings(path=model)), url, question, seconds=seconds, sampling=sampling):
+        yield part if isinstance(part, str) else part.model_dump()
+
+
+def _evidence(answer: dict[str, Any]) -> str:
+    window, timings = answer["window"], answer["timings"]
+    frames = sum(span["frames"] for span in answer["evidence"])
+    return (
+        f"seen: {window['start_s'] - window['zero_s']:.1f}-{window['end_s'] - window['zero_s']:.1f} s, {frames} frames, "
+        f"newest {answer['frame_age_ms']:.0f} ms old; first token after {timings['first_token_ms']:.0f} ms"
+    )

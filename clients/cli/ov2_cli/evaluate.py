@@ -1,0 +1,69 @@
+"""`ov2 eval`: scores of a checkpoint, through the live path.
+
+In: a checkpoint and test seeds. Out: a table per question type, failures as pictures, one JSON object.
+"""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+if TYPE_CHECKING:
+    from trainer.evaluate import Scores
+
+app = typer.Typer(help="Score a checkpoint through the live path.", no_args_is_help=True)
+
+
+@app.callback()
+def scores() -> None:
+    """Score a checkpoint through the live path."""
+
+
+@app.command()
+def answers(
+    seeds: Annotated[str, typer.Option(help="Test seeds A:B, B left out.")] = "900000:900060",
+    model: Annotated[str, typer.Option(help="Checkpoint: a bundled name or a folder.")] = "ov2-nano",
+    workers: Annotated[int, typer.Option(help="Processes that ask.", min=1)] = 2,
+    failures: Annotated[Path, typer.Option(help="Folder for pictures of wrong answers.")] = Path("runs/eval-answers"),
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object as the last line.")] = False,
+) -> None:
+    """Ask questions with one checkable answer of a live-like session over unseen worlds."""
+    from rich.console import Console
+    from rich.progress import Progress
+
+    from ov2.checkpoint import find
+    from trainer.evaluate import ask_seeds, seed_range
+    from trainer.figures import save_failures
+
+    wanted = seed_range(seeds)
+    find(model)
+    console = Console(stderr=True)
+    with Progress(console=console) as progress:
+        task = progress.add_task("asking", total=len(wanted))
+        result = ask_seeds(model, wanted, workers=workers, done=lambda count: progress.update(task, completed=count))
+    save_failures(result, failures)
+    _print_table(console, result)
+    console.print(f"wrong answers as pictures: {failures}")
+    if as_json:
+        print(json.dumps(result.as_json()))
+
+
+def _print_table(console: object, result: Scores) -> None:
+    from rich.console import Console
+    from rich.table import Table
+
+    assert isinstance(console, Console)
+    table = Table(title=f"{len(result.asked)} questions, asked live")
+    for name in ("type", "questions", "exact", "best constant", "gain"):
+        table.add_column(name, justify="left" if name == "type" else "right")
+    for name, s in result.by_type.items():
+        gain = s.accuracy - s.constant_baseline
+        table.add_row(name, str(s.num), f"{s.accuracy:.0%}", f"{s.constant_baseline:.0%}", f"{gain:+.0%}")
+    table.add_section()
+    total = (str(len(result.asked)), f"{result.accuracy:.1%}", f"{result.constant_baseline:.1%}", f"{result.mean_gain:+.1%}")
+    table.add_row("all", *total)
+    console.print(table)
+    console.print(f"when: {result.when_within_1s:.0%} of answers at most one second off")

@@ -1,0 +1,102 @@
+"""An answer while it is written: a branch of a session, token by token.
+
+In: a branch, the prompt, how to choose tokens. Out: pieces of text, each of whole characters, and afterwards what it took.
+The branch's pages go back when the answer ends, is closed, or is forgotten.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator, Sequence
+from types import TracebackType
+
+import torch
+from torch import Tensor
+
+from ov2.context import Context
+from ov2.model import OV2Model
+from ov2.sampling import Sampling, choose
+from ov2.text import TextStream, TextTokenizer
+
+
+class Answer(Iterator[str]):
+    """Iterate over it for pieces of text; the first `next` reads the prompt.
+
+    After the last piece: `text`, `num_tokens` written, `prompt_tokens` read for this question alone, `first_token_s` from the
+    question to the first token, `finish_reason` (`stop` or `length`; None while it runs), and `window`, the media seconds
+    (start, end) it looked at (None when there was no group).
+    """
+
+    def __init__(
+        self,
+        model: OV2Model,
+        text: TextTokenizer,
+        branch: Context,
+        prompt: Sequence[int],
+        vision_VD: Tensor | None,
+        sampling: Sampling,
+        *,
+        window: tuple[float, float] | None,
+        asked_s: float,
+        clock: Callable[[], float] = time.perf_counter,
+    ) -> None:
+        self._model, self._tokenizer, self._branch, self._clock = model, text, branch, clock
+        self.window, self.prompt_tokens = window, len(prompt)
+        self.text, self.num_tokens = "", 0
+        self.first_token_s: float | None = None
+        self.finish_reason: str | None = None
+        self._prompt, self._vision_VD, self._asked_s = prompt, vision_VD, asked_s
+        self._sampling, self._generator, self._stream = sampling, sampling.generator(), TextStream(text)
+        self._token: int | None = None
+        self._closed = False
+
+    def __next__(self) -> str:
+        try:
+            piece = self._advance()
+        except BaseException:
+            self.close()
+            raise
+        if not piece:
+            raise StopIteration
+        self.text += piece
+        return piece
+
+    def __enter__(self) -> Answer:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        self.close()
+
+    def __del__(self) -> None:
+        self._branch.close()
+
+    def close(self) -> None:
+        """Stop writing and give the pages back. Closing twice is fine."""
+        self._closed = True
+        self._branch.close()
+
+    def _advance(self) -> str:
+        """The next piece; empty when there is none left."""
+        while self.finish_reason is None and not self._closed:
+            self._token = self._next_token()
+            if self.first_token_s is None:
+                self.first_token_s = self._clock() - self._asked_s
+            stopped = self._token in self._tokenizer.stop_ids
+            self.num_tokens += not stopped
+            if stopped or self.num_tokens == self._sampling.max_tokens:
+                self.finish_reason = "stop" if stopped else "length"
+                self._branch.close()
+            if not stopped and (piece := self._stream.push(self._token)):
+                return piece
+        return "" if self._closed else self._stream.finish()
+
+    @torch.inference_mode()
+    def _next_token(self) -> int:
+        """Read the prompt or the last token, and choose. Tokens that stand for a picture are never chosen: there is none."""
+        if self._token is None:
+            hidden_TD = self._branch.append(self._prompt, self._vision_VD)
+        else:
+            hidden_TD = self._branch.extend([self._token])
+        logits_W = self._model.head(hidden_TD[-1])
+        logits_W[[self._model.config.image_token_id, self._model.config.video_token_id]] = -torch.inf
+        return choose(logits_W, self._sampling, self._generator)

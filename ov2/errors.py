@@ -1,0 +1,30 @@
+"""Errors of the model side.
+
+OV2Error
+├── CanvasError       a group whose parts do not fit together
+├── CheckpointError   a model folder that is missing, damaged or of another layout
+├── PromptError       a question that cannot be asked (empty, or too long for the window)
+└── SessionError      a session used outside its contract (no room left, closed)
+"""
+
+from __future__ import annotations
+
+
+class OV2Error(Exception):
+    """Root of everything this package raises on bad input."""
+
+
+class CanvasError(OV2Error, ValueError):
+    """A group of canvases whose parts do not fit together."""
+
+
+class CheckpointError(OV2Error):
+    """A model folder that is missing, damaged or of another layout."""
+
+
+class PromptError(OV2Error, ValueError):
+    """A question that cannot be asked."""
+
+
+class SessionError(OV2Error):
+    """A session used outside its contract."""

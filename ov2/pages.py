@@ -1,0 +1,100 @@
+"""Pages of keys and values: the memory of every session on one device.
+
+In: keys and values of new tokens. Out: page numbers, which segments own and branches share by reference count. A slot is
+written once while its page is held; a page comes back when nobody holds it. Safe to release from any thread.
+
+Shape letters: N pages, Z slots of a page, K key and value heads, D head size, T new tokens.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterable
+
+import torch
+from torch import Tensor
+
+from ov2.config import TextConfig
+from ov2.errors import SessionError
+
+
+class PagePool:
+    """A fixed number of pages, each with room for `page_tokens` tokens in every layer.
+
+    `poison` is for tests: free pages hold NaN, so that reading one shows in every result, and writing a slot twice fails.
+    """
+
+    def __init__(
+        self,
+        config: TextConfig,
+        *,
+        num_pages: int,
+        page_tokens: int,
+        dtype: torch.dtype = torch.float32,
+        device: torch.device | str = "cpu",
+        poison: bool = False,
+    ) -> None:
+        shape = (num_pages, page_tokens, config.num_key_value_heads, config.head_dim)
+        self.num_pages, self.page_tokens = num_pages, page_tokens
+        self.k_NZKD = [torch.empty(shape, dtype=dtype, device=device) for _ in range(config.num_hidden_layers)]
+        self.v_NZKD = [torch.empty(shape, dtype=dtype, device=device) for _ in range(config.num_hidden_layers)]
+        self._free = list(range(num_pages - 1, -1, -1))  # the page freed last is taken first: few pages are ever touched
+        self._holders = [0] * num_pages
+        self._lock = threading.RLock()  # an abandoned answer may be collected in the middle of any call
+        self._poison = poison
+        self._written = [torch.zeros(num_pages * page_tokens, dtype=torch.bool) for _ in self.k_NZKD] if poison else []
+        if poison:
+            self._wipe(range(num_pages))
+
+    @property
+    def num_used(self) -> int:
+        """Pages that somebody holds."""
+        return self.num_pages - len(self._free)
+
+    def take(self, count: int) -> tuple[int, ...]:
+        """Pages for new tokens, held once. Raises `SessionError` when too few are free."""
+        with self._lock:
+            if count > len(self._free):
+                raise SessionError(
+                    f"pages: expected {count} free, got {len(self._free)} of {self.num_pages}; "
+                    f"close answers that nobody reads, or set num_pages higher"
+                )
+            pages = tuple(self._free.pop() for _ in range(count))
+            for page in pages:
+                self._holders[page] = 1
+        return pages
+
+    def share(self, pages: Iterable[int]) -> None:
+        """Hold pages once more."""
+        with self._lock:
+            for page in pages:
+                assert self._holders[page] > 0, f"page {page}: expected a holder, got none"
+                self._holders[page] += 1
+
+    def release(self, pages: Iterable[int]) -> None:
+        """Hold pages once less; those that nobody holds are free again."""
+        with self._lock:
+            freed = []
+            for page in pages:
+                assert self._holders[page] > 0, f"page {page}: released more often than held"
+                self._holders[page] -= 1
+                if not self._holders[page]:
+                    freed.append(page)
+            if self._poison:
+                self._wipe(freed)
+            self._free.extend(freed)
+
+    def write(self, layer: int, slots_T: Tensor, k_TKD: Tensor, v_TKD: Tensor) -> None:
+        """Keys and values of new tokens of one layer, at slots of the flattened pool."""
+        if self._poison:
+            assert not self._written[layer][slots_T].any(), "pages: a slot was written twice"
+            self._written[layer][slots_T] = True
+        self.k_NZKD[layer].flatten(0, 1)[slots_T] = k_TKD
+        self.v_NZKD[layer].flatten(0, 1)[slots_T] = v_TKD
+
+    def _wipe(self, pages: Iterable[int]) -> None:
+        index = torch.tensor(list(pages), dtype=torch.long)
+        for layer, written in enumerate(self._written):
+            self.k_NZKD[layer][index] = torch.nan
+            self.v_NZKD[layer][index] = torch.nan
+            written.view(self.num_pages, -1)[index] = False

@@ -1,0 +1,10 @@
+"""Compiles what is compiled once, at set-up (Numba, cached on disk), so that no live path ever waits for it."""
+
+from __future__ import annotations
+
+from stream.codec import evidence
+from stream.tokenizer import activity
+
+if __name__ == "__main__":
+    evidence.warm_up()
+    activity.warm_up()

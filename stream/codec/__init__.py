@@ -1,0 +1,1 @@
+"""Packets to pictures and to evidence of where their encoder spent effort."""

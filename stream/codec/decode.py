@@ -1,0 +1,191 @@
+"""Packets to pictures, in display order, with motion vectors and quantisers on each.
+
+In: `Packet`s in decode order. Out: `DecodedFrame`s in display order, each paired with its packet. A packet that cannot be
+decoded is counted by reason, logged at a bounded rate and skipped; nothing is raised for it.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections import Counter, deque
+from collections.abc import Callable
+from typing import Any, cast
+
+import av
+import numpy as np
+from av.sidedata.sidedata import SideDataContainer
+
+from stream.codec.access_unit import starts_decoding
+from stream.codec.buffers import flat
+from stream.codec.residual import mean_qp
+from stream.units import Packet
+
+log = logging.getLogger(__name__)
+
+MAX_REORDER = 32
+"""Packets that may pass before one without a picture is given up: the largest H.264 picture buffer is 16 frames (A.3.1), in
+fields twice as many."""
+MAX_LOST = 1024
+"""Packets without a picture kept for `take_lost`; the oldest go first."""
+_LOG_EVERY_S = 1.0
+_PICTURE_TYPES = {1: "I", 2: "P", 3: "B", 4: "S", 5: "SI", 6: "SP", 7: "BI"}
+"""FFmpeg's AVPictureType."""
+_VENC_BLOCKS_INTS = 5
+"""32-bit fields of FFmpeg's AVVideoBlockParams; the last is delta_qp."""
+
+
+class DecodedFrame:
+    """One displayed picture, light: side data and pixels are read when asked.
+
+    - `frame_id`: count in display order since the decoder began. `packet`: the packet it came from.
+    - `media_s`, `wall_s`: of that packet. `picture_type`: I, P or B. `width`, `height`: displayed size.
+    - `picture`: the PyAV frame; holds the decoder's picture buffer as long as it lives.
+    """
+
+    __slots__ = ("_mean_qp", "frame_id", "height", "packet", "picture", "picture_type", "width")
+
+    def __init__(self, frame_id: int, packet: Packet, picture: av.VideoFrame) -> None:
+        self.frame_id = frame_id
+        self.packet = packet
+        self.picture = picture
+        self.picture_type = _PICTURE_TYPES.get(int(picture.pict_type), "?")
+        self.width: int = picture.width
+        self.height: int = picture.height
+        self._mean_qp: float | None = None
+
+    @property
+    def media_s(self) -> float:
+        return self.packet.pts_s
+
+    @property
+    def wall_s(self) -> float:
+        return self.packet.wall_s
+
+    @property
+    def is_key(self) -> bool:
+        return self.packet.is_key
+
+    @property
+    def mean_qp(self) -> float:
+        """Mean quantiser over the macroblocks, NaN when the codec does not tell."""
+        if self._mean_qp is None:
+            self._mean_qp = self._read_mean_qp()
+        return self._mean_qp
+
+    def _read_mean_qp(self) -> float:
+        params: Any = side_data(self.picture, "VIDEO_ENC_PARAMS")
+        if params is None or not params.nb_blocks or params.block_size != 4 * _VENC_BLOCKS_INTS:
+            return float("nan")
+        fields = flat(params, np.int32, count=params.nb_blocks * _VENC_BLOCKS_INTS, offset=params.blocks_offset)
+        return mean_qp(fields, _VENC_BLOCKS_INTS, params.qp)
+
+
+def side_data(picture: av.VideoFrame, kind: str) -> Any:
+    """Side data of a picture, or None. `picture.side_data` would keep the container inside the picture it refers to: a cycle that
+    holds the pixels until the garbage collector happens to come by, hundreds of megabytes later."""
+    return SideDataContainer(picture).get(kind)  # type: ignore[call-arg]
+
+
+class Decoder:
+    """Decoder of one stream. Not thread safe: it belongs to the thread that pushes.
+
+    `skipped` counts, by reason: `no_keyframe` (packets before the first picture that decoding can start at),
+    `damaged_packet` (refused by the decoder), `damaged_frame` (decoded with errors, so its pixels are guesses), `no_picture`
+    (accepted, but never shown).
+    """
+
+    def __init__(self, name: str = "", *, monotonic: Callable[[], float] = time.monotonic) -> None:
+        self.skipped: Counter[str] = Counter()
+        self.num_frames = 0
+        self._name = name
+        self._monotonic = monotonic
+        self._context: av.VideoCodecContext | None = None
+        self._codec = ""
+        self._waiting: dict[int, Packet] = {}
+        self._lost: deque[Packet] = deque(maxlen=MAX_LOST)
+        self._num_packets = 0
+        self._started = False
+        self._next_log_s = 0.0
+        self._unlogged: Counter[str] = Counter()
+
+    def push(self, packet: Packet) -> list[DecodedFrame]:
+        """Decode one packet; zero or more frames become due, in display order."""
+        frames = self.flush() if self._context is not None and packet.codec != self._codec else []
+        if not self._started:
+            if not (packet.is_key or (packet.codec == "h264" and starts_decoding(packet.data))):
+                self._skip("no_keyframe", packet)
+                return frames
+            self._started = True
+        if self._context is None:
+            self._context = _open(packet.codec)
+            self._codec = packet.codec
+        unit = av.Packet(packet.data)
+        unit.pts = self._num_packets
+        self._waiting[self._num_packets] = packet
+        self._num_packets += 1
+        try:
+            pictures = self._context.decode(unit)
+        except av.FFmpegError:
+            self._waiting.pop(self._num_packets - 1, None)
+            self._skip("damaged_packet", packet)
+            return frames
+        frames += self._frames(pictures)
+        self._give_up(self._num_packets - MAX_REORDER)
+        return frames
+
+    def flush(self) -> list[DecodedFrame]:
+        """The frames still held for reordering; the decoder then waits for a new start."""
+        frames: list[DecodedFrame] = []
+        if self._context is not None:
+            try:
+                frames = self._frames(self._context.decode(None))
+            except av.FFmpegError as error:
+                log.warning("%s: decoder flush failed: %s", self._name or "decoder", error)
+        self._give_up(self._num_packets)
+        self._context = None
+        self._started = False
+        return frames
+
+    def take_lost(self) -> list[Packet]:
+        """Packets that were found, since the last call, to have no picture (the last `MAX_LOST` of them); their bytes still
+        count."""
+        lost = list(self._lost)
+        self._lost.clear()
+        return lost
+
+    def _frames(self, pictures: list[av.VideoFrame]) -> list[DecodedFrame]:
+        frames = []
+        for picture in pictures:
+            packet = self._waiting.pop(picture.pts, None) if picture.pts is not None else None
+            if packet is None:
+                continue
+            if picture.is_corrupt:
+                self._skip("damaged_frame", packet)
+                continue
+            frames.append(DecodedFrame(self.num_frames, packet, picture))
+            self.num_frames += 1
+        return frames
+
+    def _give_up(self, before: int) -> None:
+        """Packets numbered below `before` that gave no picture will give none."""
+        for number in [n for n in self._waiting if n < before]:
+            self._skip("no_picture", self._waiting.pop(number))
+
+    def _skip(self, reason: str, packet: Packet) -> None:
+        self.skipped[reason] += 1
+        self._unlogged[reason] += 1
+        self._lost.append(packet)
+        now_s = self._monotonic()
+        if now_s >= self._next_log_s:
+            self._next_log_s = now_s + _LOG_EVERY_S
+            counts = ", ".join(f"{count} {why}" for why, count in sorted(self._unlogged.items()))
+            log.warning("%s: skipped %s at %.2f s", self._name or "decoder", counts, packet.media_s)
+            self._unlogged.clear()
+
+
+def _open(codec: str) -> av.VideoCodecContext:
+    context = cast(av.VideoCodecContext, av.CodecContext.create(codec, "r"))
+    context.thread_count = 1
+    context.options = {"flags2": "+export_mvs", "export_side_data": "venc_params"}
+    return context

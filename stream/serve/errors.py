@@ -1,0 +1,86 @@
+"""Errors of the service, each with the HTTP status it becomes.
+
+    ServeError(StreamError)
+    ├── UnknownCameraError   404: no camera of that name
+    ├── QuestionError        422: a question that cannot be asked
+    ├── NotReadyError        503: nothing has been seen yet, or the service is stopping; Retry-After
+    ├── CapacityError        503: as many questions as are allowed already wait; Retry-After
+    └── StartError           the service cannot start (port in use)
+
+`expected`, `got` and `setting` are told apart, so that a client need not read prose.
+"""
+
+from __future__ import annotations
+
+from stream.errors import StreamError
+
+RETRY_AFTER_S = 1
+"""Told to clients that come too early or too many."""
+
+
+class ServeError(StreamError):
+    """Root of what the service answers instead of an answer."""
+
+    status = 500
+    code = "internal"
+
+    def __init__(self, message: str, *, expected: str = "", got: str = "", setting: str = "", retry_after_s: int = 0) -> None:
+        super().__init__(message)
+        self.expected = expected
+        self.got = got
+        self.setting = setting
+        self.retry_after_s = retry_after_s
+
+    def body(self) -> dict[str, dict[str, str]]:
+        """The JSON answer."""
+        parts = {"expected": self.expected, "got": self.got, "setting": self.setting}
+        return {"error": {"code": self.code, "message": str(self), **{key: value for key, value in parts.items() if value}}}
+
+
+class UnknownCameraError(ServeError):
+    """No camera of that name."""
+
+    status = 404
+    code = "unknown_camera"
+
+
+class QuestionError(ServeError):
+    """A question that cannot be asked."""
+
+    status = 422
+    code = "bad_question"
+
+
+class NotReadyError(ServeError):
+    """Nothing has been seen yet, or the service is stopping."""
+
+    status = 503
+    code = "not_ready"
+
+
+class CapacityError(ServeError):
+    """As many questions as are allowed already wait."""
+
+    status = 503
+    code = "at_capacity"
+
+
+class StartError(ServeError):
+    """The service cannot start."""
+
+    code = "cannot_start"
+
+
+def nothing_seen(camera: str) -> NotReadyError:
+    """The answer to a question before the first frame."""
+    return _too_early(camera, "at least one frame")
+
+
+def no_group(camera: str) -> NotReadyError:
+    """The answer to a wish for canvases before the first group has closed."""
+    return _too_early(camera, "at least one closed group")
+
+
+def _too_early(camera: str, expected: str) -> NotReadyError:
+    message = f"camera {camera}: expected {expected}, none has come yet; ask again"
+    return NotReadyError(message, expected=expected, got="none yet", retry_after_s=RETRY_AFTER_S)

@@ -1,0 +1,120 @@
+"""One question on its way: what is asked, and what comes back, piece by piece.
+
+In: a question from the event loop. Out: `Started`, then `Piece`s, then `Finished`; or `Refused` at any point. The device
+thread calls `tell` and nothing else; `Bridge` is the one way from there to the event loop. It holds at most one item per
+token, so it is bounded by the answer's own bound.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import secrets
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from stream.events.event import Evidence
+from stream.serve.errors import ServeError
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Sampling:
+    """How the answer is drawn: `temperature` 0 takes the likeliest token each time."""
+
+    max_tokens: int = 64
+    temperature: float = 0.0
+    top_p: float = 1.0
+    seed: int | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Seen:
+    """What the answer could see: its window in media seconds; where timestamp zero of its words lies, in media seconds and in
+    UTC epoch seconds; the evidence in wall time; the age of its newest frame when the question was taken up."""
+
+    start_s: float
+    end_s: float
+    zero_s: float
+    time_zero_s: float
+    frame_age_ms: float
+    num_tokens: int
+    evidence: tuple[Evidence, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Timings:
+    """Milliseconds since the question arrived: waiting, bringing the session up to the present, first token, all of it."""
+
+    queue_ms: float
+    catch_up_ms: float
+    first_token_ms: float
+    total_ms: float
+
+
+@dataclass(frozen=True, slots=True)
+class Started:
+    seen: Seen
+
+
+@dataclass(frozen=True, slots=True)
+class Piece:
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class Finished:
+    """`finish_reason`: `stop`, or `length` when max_tokens cut it short."""
+
+    answer: str
+    finish_reason: str
+    num_tokens: int
+    seen: Seen
+    timings: Timings
+
+
+@dataclass(frozen=True, slots=True)
+class Refused:
+    error: ServeError
+
+
+Item = Started | Piece | Finished | Refused
+
+
+@dataclass(slots=True, eq=False)
+class Question:
+    """Asked of one camera. `cancel()` from any thread ends it at the next token."""
+
+    camera: str
+    text: str
+    sampling: Sampling
+    tell: Callable[[Item], None]
+    id: str = field(default_factory=lambda: f"ans-{secrets.token_hex(8)}")
+    asked_at: float = field(default_factory=time.perf_counter)
+    _cancelled: threading.Event = field(default_factory=threading.Event)
+
+    def cancel(self) -> None:
+        self._cancelled.set()
+
+    @property
+    def cancelled(self) -> bool:
+        return self._cancelled.is_set()
+
+    def elapsed_ms(self) -> float:
+        return (time.perf_counter() - self.asked_at) * 1000
+
+
+class Bridge:
+    """From the device thread to the event loop: `put` there, `get` here."""
+
+    def __init__(self) -> None:
+        self._loop = asyncio.get_running_loop()
+        self._items: asyncio.Queue[Item] = asyncio.Queue()
+
+    def put(self, item: Item) -> None:
+        with contextlib.suppress(RuntimeError):  # the loop has closed: nobody is left to tell
+            self._loop.call_soon_threadsafe(self._items.put_nowait, item)
+
+    async def get(self) -> Item:
+        return await self._items.get()

@@ -1,0 +1,71 @@
+"""`ov2 serve` from start to stop: port, model, service.
+
+In: a configuration. Out: a process that serves until SIGTERM or SIGINT, and an exit status: 0 after a stop, 1 when the model's
+thread died. What cannot start raises, the quick checks first: `StartError`, `CheckpointError`, `SettingsError`, `PublishError`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import socket
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from stream.serve.config import Config, ModelSettings
+from stream.serve.errors import StartError
+
+if TYPE_CHECKING:
+    from ov2.model import OV2Model
+
+BACKLOG = 128
+
+
+def serve(config: Config, *, ready: Callable[[str], None] = lambda line: None) -> int:
+    """Serve until told to stop. `ready` gets one JSON line when the port answers."""
+    with listen(config.server.host, config.server.port) as listening:
+        model = load_model(config.model)
+        from stream.serve.runner import Runner
+
+        runner = Runner(config, model, listening, ready=ready)
+        return asyncio.run(runner.run(signals=(signal.SIGTERM, signal.SIGINT)))
+
+
+def load_model(settings: ModelSettings) -> OV2Model:
+    """Raises `CheckpointError`."""
+    import torch
+
+    from ov2.model import OV2Model
+
+    torch.set_num_threads(settings.threads)
+    return OV2Model.from_pretrained(settings.path, dtype=settings.dtype, device=settings.device).eval()
+
+
+def listen(host: str, port: int) -> socket.socket:
+    """A listening socket; port 0 finds a free one. Raises `StartError` when it cannot be had."""
+    listening = socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET, socket.SOCK_STREAM)
+    listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        listening.bind((host, port))
+        listening.listen(BACKLOG)
+    except OSError as error:
+        listening.close()
+        why = os.strerror(error.errno).lower() if error.errno and error.errno > 0 else str(error)
+        raise StartError(f"server: expected to listen on {host}:{port}, got: {why}; set server.port or --port") from None
+    return listening
+
+
+def write_ready(path: Path | None, line: str) -> None:
+    """Tell whoever waits for the service: to a file in one step, or to standard output for `-`."""
+    if path is None:
+        return
+    if str(path) == "-":
+        sys.stdout.write(line + "\n")
+        sys.stdout.flush()
+        return
+    part = path.with_name(path.name + ".part")
+    part.write_text(line + "\n", encoding="utf-8")
+    part.replace(path)

@@ -1,0 +1,83 @@
+"""The service and its HTTP server in one event loop, until somebody says stop.
+
+In: a configuration, a model, a listening socket. Out: the exit status; one JSON line to `ready` with the addresses.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import os
+import signal
+import socket
+from collections.abc import Callable, Iterator
+
+import uvicorn
+
+from ov2.model import OV2Model
+from stream.serve.app import create_app
+from stream.serve.config import Config
+from stream.serve.service import Service
+
+CLOSING_S = 2
+"""How long open connections may take to close."""
+
+
+class _Server(uvicorn.Server):
+    """uvicorn without its signals: they would end the process by the signal, not with status 0."""
+
+    @contextlib.contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        yield
+
+
+class Runner:
+    """`await run()` in an event loop; `stop()` from any thread."""
+
+    def __init__(
+        self, config: Config, model: OV2Model, listening: socket.socket, *, ready: Callable[[str], None] = lambda line: None
+    ) -> None:
+        self.service = Service(config, model, on_failure=self.stop)
+        self._listening = listening
+        self._ready = ready
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._server = _Server(
+            uvicorn.Config(
+                create_app(self.service), log_config=None, access_log=False, lifespan="off", timeout_graceful_shutdown=CLOSING_S
+            )
+        )
+
+    async def run(self, signals: tuple[signal.Signals, ...] = ()) -> int:
+        self._loop = asyncio.get_running_loop()
+        for number in signals:
+            self._loop.add_signal_handler(number, self._stop)
+        await self.service.start()
+        try:
+            serving = asyncio.create_task(self._server.serve(sockets=[self._listening]))
+            self._ready(self._addresses())
+            await serving
+        finally:
+            await self.service.stop()
+        return 0 if self.service.failure is None else 1
+
+    def stop(self) -> None:
+        if self._loop is not None:
+            with contextlib.suppress(RuntimeError):  # the loop has closed: it has stopped already
+                self._loop.call_soon_threadsafe(self._stop)
+
+    def _stop(self) -> None:
+        self.service.refuse_questions()
+        self._server.should_exit = True
+
+    def _addresses(self) -> str:
+        host, port = self._listening.getsockname()[:2]
+        mqtt = self.service.status().mqtt
+        return json.dumps(
+            {
+                "ready": True,
+                "pid": os.getpid(),
+                "http": f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}",
+                "mqtt": {"host": mqtt.host, "port": mqtt.port, "prefix": mqtt.prefix, "embedded": mqtt.embedded},
+            }
+        )

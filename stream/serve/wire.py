@@ -1,0 +1,146 @@
+"""What travels over HTTP: requests and answers, as JSON.
+
+In: the service's own types. Out: pydantic classes, so that the API describes itself. The client SDK has its own copies.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from stream.serve.question import Finished, Question
+from stream.serve.timeline import GroupMark
+
+LONGEST_QUESTION = 2000
+"""Characters."""
+
+
+class AskRequest(BaseModel):
+    """A question to a camera. Unknown keys are refused."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    question: str = Field(max_length=LONGEST_QUESTION)
+    max_tokens: int = Field(default=64, ge=1)
+    temperature: float = Field(default=0.0, ge=0, le=10)
+    top_p: float = Field(default=1.0, gt=0, le=1)
+    seed: int | None = None
+    stream: bool | None = Field(
+        default=None, description="false: one JSON answer; default: server-sent events unless Accept says JSON"
+    )
+
+
+class EvidenceSpan(BaseModel):
+    """Wall time that the answer rests on, UTC epoch seconds, and how many distinct frames of it were looked at."""
+
+    start: float
+    end: float
+    frames: int
+
+
+class AnswerWindow(BaseModel):
+    """The same in media seconds. `zero_s` is where the times that an answer speaks of begin."""
+
+    start_s: float
+    end_s: float
+    zero_s: float
+    num_tokens: int
+
+
+class AnswerTimings(BaseModel):
+    """Milliseconds since the question arrived."""
+
+    queue_ms: float
+    catch_up_ms: float
+    first_token_ms: float
+    total_ms: float
+
+
+class Answer(BaseModel):
+    """The last thing that a question gets. `time_zero_s` is the wall time of second 0 in the answer's own words;
+    `finish_reason` is `stop`, or `length` when max_tokens cut it short."""
+
+    id: str
+    camera: str
+    question: str
+    answer: str
+    finish_reason: str
+    num_tokens: int
+    evidence: list[EvidenceSpan]
+    frame_age_ms: float
+    time_zero_s: float
+    window: AnswerWindow
+    timings: AnswerTimings
+
+
+class CameraStatus(BaseModel):
+    """One camera, now. `frame_age_ms` is null before the first frame."""
+
+    name: str
+    state: str
+    reason: str
+    groups: int
+    frames: int
+    frame_age_ms: float | None
+    reconnects: int
+    drops: dict[str, int]
+
+
+class CameraTimeline(BaseModel):
+    """The last minutes of a camera. `bins`: (media seconds of its beginning, bytes) per half second, keyframes left out.
+    `media_s` and `wall_s` belong to the newest packet; None before the first."""
+
+    media_s: float | None
+    wall_s: float | None
+    frame_age_ms: float | None
+    num_groups: int
+    tokens_per_s: float
+    bins: list[tuple[float, int]]
+    groups: list[GroupMark]
+
+
+class BrokerStatus(BaseModel):
+    """Where events go."""
+
+    host: str
+    port: int
+    prefix: str
+    embedded: bool
+    connected: bool
+    dropped: int
+
+
+class ServiceStatus(BaseModel):
+    """The service as a whole."""
+
+    version: str
+    model: str
+    uptime_s: float
+    questions: int
+    mqtt: BrokerStatus
+
+
+def answer(question: Question, finished: Finished) -> Answer:
+    seen = finished.seen
+    return Answer(
+        id=question.id,
+        camera=question.camera,
+        question=question.text,
+        answer=finished.answer,
+        finish_reason=finished.finish_reason,
+        num_tokens=finished.num_tokens,
+        evidence=[EvidenceSpan(**asdict(span)) for span in seen.evidence],
+        frame_age_ms=round(seen.frame_age_ms, 1),
+        time_zero_s=seen.time_zero_s,
+        window=AnswerWindow(start_s=seen.start_s, end_s=seen.end_s, zero_s=seen.zero_s, num_tokens=seen.num_tokens),
+        timings=AnswerTimings(**{key: round(value, 1) for key, value in asdict(finished.timings).items()}),
+    )
+
+
+def server_sent_event(name: str, data: dict[str, Any] | BaseModel) -> bytes:
+    """One event of a text/event-stream (HTML standard, 9.2.6). JSON holds no bare line break, so one `data` line is enough."""
+    text = data.model_dump_json() if isinstance(data, BaseModel) else json.dumps(data, ensure_ascii=False)
+    return f"event: {name}\ndata: {text}\n\n".encode()

@@ -1,0 +1,172 @@
+"""Frames of the open group that may be shown: the first of each bin, and the costliest of each slot.
+
+In: decoded frames in display order, with their bin and cost. Out: `OpenBin`s, each with its anchor and measured candidates.
+A slot is 1 / analysis_fps seconds, counted from the start of its bin, so that a cut between bins never divides one. A frame is
+measured only once its slot has passed without a costlier one. Memory is bounded: few pictures at full size, older ones at
+canvas size.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field, replace
+from itertools import islice
+
+import numpy as np
+
+from ov2.canvas import BLOCK_PX
+from stream.codec.decode import DecodedFrame
+from stream.codec.picture import Picture
+from stream.tokenizer.evidence import BlockEvidence, Scorer
+from stream.units import FrameEvidence
+
+WHOLE_SHARE = 0.5
+"""Share of a picture's blocks from which taking the whole picture is cheaper."""
+
+Measure = Callable[[DecodedFrame, DecodedFrame | None], FrameEvidence]
+
+
+class HeldFrame:
+    """A frame whose pixels may be wanted later: the decoded picture, or, after `shrink`, the picture at canvas size."""
+
+    __slots__ = ("_canvas", "_picture", "frame_id", "media_s")
+
+    def __init__(self, frame: DecodedFrame) -> None:
+        self.frame_id = frame.frame_id
+        self.media_s = frame.media_s
+        self._picture: Picture | None = Picture(frame.picture)
+        self._canvas: np.ndarray | None = None
+
+    @property
+    def is_full_size(self) -> bool:
+        return self._picture is not None
+
+    def shrink(self, canvas_wh: tuple[int, int]) -> None:
+        """Let the decoded picture go."""
+        if self._picture is not None:
+            self._canvas = self._picture(*canvas_wh)
+            self._picture = None
+
+    def blocks(self, canvas_wh: tuple[int, int], rows_cols: np.ndarray) -> np.ndarray:
+        """Blocks (row, col) [n, 2] of the frame at canvas size, uint8 [n, 28, 28, 3] RGB."""
+        width, height = canvas_wh
+        if self._picture is not None and len(rows_cols) * BLOCK_PX * BLOCK_PX < WHOLE_SHARE * width * height:
+            return self._picture.blocks(width, height, rows_cols)
+        canvas = self._picture(width, height) if self._picture is not None else self._canvas
+        assert canvas is not None, "expected a picture, at full or at canvas size"
+        tiles = canvas.reshape(height // BLOCK_PX, BLOCK_PX, width // BLOCK_PX, BLOCK_PX, 3)
+        taken: np.ndarray = tiles[rows_cols[:, 0], :, rows_cols[:, 1]]
+        return taken
+
+
+@dataclass(frozen=True, slots=True)
+class Candidate:
+    """A measured frame."""
+
+    held: HeldFrame
+    evidence: BlockEvidence
+
+
+@dataclass(slots=True)
+class OpenBin:
+    """A bin with at least one frame. `anchor` is None once it cannot start a group any more."""
+
+    index: int
+    anchor: HeldFrame | None
+    num_frames: int = 0
+    last_s: float = 0.0
+    last_wall_s: float = 0.0
+    candidates: list[Candidate] = field(default_factory=list)
+
+    def held(self) -> Iterator[HeldFrame]:
+        """Frames kept, the oldest first."""
+        if self.anchor is not None:
+            yield self.anchor
+        yield from (candidate.held for candidate in self.candidates)
+
+
+@dataclass(frozen=True, slots=True)
+class _Best:
+    """The costliest frame of the slot that is still open, and what came before it."""
+
+    slot: tuple[int, int]
+    cost: float
+    frame: DecodedFrame
+    previous: DecodedFrame | None
+
+
+class OpenFrames:
+    """Bins of the open group and those after it. `scorer` must be for the frames' size."""
+
+    def __init__(self, scorer: Scorer, measure: Measure, *, bin_s: float, analysis_fps: float, held_frames: int) -> None:
+        self.bins: deque[OpenBin] = deque()
+        self._scorer = scorer
+        self._measure = measure
+        self._bin_s = bin_s
+        self._analysis_fps = analysis_fps
+        self._held_frames = held_frames
+        self._best: _Best | None = None
+        self._previous: DecodedFrame | None = None
+
+    def add(self, frame: DecodedFrame, bin_: int, cost: float) -> None:
+        """Take the next frame in display order."""
+        slot = (bin_, int((frame.media_s - bin_ * self._bin_s) * self._analysis_fps))
+        if self._best is None or slot != self._best.slot:
+            self._decide()
+            self._best = _Best(slot, cost, frame, self._previous)
+        elif cost > self._best.cost:
+            self._best = _Best(slot, cost, frame, self._previous)
+        if not self.bins or self.bins[-1].index != bin_:
+            self.bins.append(OpenBin(bin_, self._hold(frame)))
+        newest = self.bins[-1]
+        newest.num_frames += 1
+        newest.last_s, newest.last_wall_s = frame.media_s, frame.wall_s
+        self._previous = frame
+
+    def take(self, end: int) -> list[OpenBin]:
+        """Remove and return the bins up to `end`, inclusive."""
+        taken = []
+        if self._best is not None and self._best.slot[0] <= end:
+            self._decide()
+        while self.bins and self.bins[0].index <= end:
+            taken.append(self.bins.popleft())
+        return taken
+
+    def with_open_slot(self) -> list[OpenBin]:
+        """All bins, with the open slot judged as it is; changes nothing."""
+        bins = list(self.bins)
+        if self._best is not None:
+            evidence = self._judged(self._best)
+            if evidence is not None:
+                shown = [*bins[-1].candidates, Candidate(HeldFrame(self._best.frame), evidence)]
+                bins[-1] = replace(bins[-1], candidates=shown)
+        return bins
+
+    def drop_anchors(self, earliest_next: int) -> None:
+        """Forget the first frames of bins that start neither the open group nor, from `earliest_next` on, another."""
+        for bin_ in islice(self.bins, 1, None):
+            if bin_.index >= earliest_next:
+                return
+            bin_.anchor = None
+
+    def _decide(self) -> None:
+        """Measure the costliest frame of the slot that passed, and keep it if it may be shown."""
+        if self._best is not None:
+            best, self._best = self._best, None
+            evidence = self._judged(best)
+            if evidence is not None:
+                self.bins[-1].candidates.append(Candidate(self._hold(best.frame), evidence))
+
+    def _judged(self, best: _Best) -> BlockEvidence | None:
+        return self._scorer.judge(best.frame, best.previous, self._measure(best.frame, best.previous))
+
+    def _hold(self, frame: DecodedFrame) -> HeldFrame:
+        """Keep a frame's pixels; where that makes too many at full size, the oldest goes down to canvas size."""
+        newest = self.bins[-1].anchor if self.bins else None
+        if newest is not None and newest.frame_id == frame.frame_id:
+            return newest
+        full_size = [held for bin_ in self.bins for held in bin_.held() if held.is_full_size]
+        if len(full_size) >= self._held_frames:
+            full_size[0].shrink(self._scorer.canvas_wh)
+        return HeldFrame(frame)

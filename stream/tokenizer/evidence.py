@@ -1,0 +1,76 @@
+"""Block scores of a candidate frame, and how many canvases a group earns.
+
+In: a decoded frame and its `FrameEvidence`. Out: scores by which blocks of a group compete, and the number of active blocks, by
+which a group earns its canvases.
+
+Shape letters: R and C macroblock rows and columns, B and D block rows and columns.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+
+from ov2.canvas import BLOCK_PX
+from stream.codec.decode import DecodedFrame
+from stream.tokenizer.activity import num_active_blocks
+from stream.tokenizer.pack import canvas_size
+from stream.tokenizer.saliency import BlockSums, bits_grid, fused_grid
+from stream.tokenizer.settings import TokenizerSettings
+from stream.units import FrameEvidence
+
+LAST_SHARE = 0.2
+"""Part of an earned canvas that has to be there for the last one."""
+
+
+@dataclass(frozen=True, slots=True)
+class BlockEvidence:
+    """Of one frame: `scores` float32 [B, D] and the number of active blocks."""
+
+    scores: np.ndarray
+    num_active: int
+
+
+class Scorer:
+    """Scores frames of one size."""
+
+    def __init__(self, settings: TokenizerSettings, picture_wh: tuple[int, int]) -> None:
+        self.canvas_wh = canvas_size(*picture_wh, settings.max_pixels)
+        self.grid = (self.canvas_wh[1] // BLOCK_PX, self.canvas_wh[0] // BLOCK_PX)
+        self.sums = BlockSums.between(picture_wh, self.canvas_wh)
+        self._settings = settings
+
+    @property
+    def blocks_per_canvas(self) -> int:
+        return self.grid[0] * self.grid[1]
+
+    def judge(self, frame: DecodedFrame, previous: DecodedFrame | None, evidence: FrameEvidence) -> BlockEvidence | None:
+        """Scores and activity of a frame; None for one that is not worth its timestamp."""
+        active = num_active_blocks(frame, previous, evidence, self.sums, self._settings.still_residual)
+        if not active and self._settings.still_share:
+            return None
+        return BlockEvidence(self.scores(evidence), active)
+
+    def scores(self, evidence: FrameEvidence) -> np.ndarray:
+        """Fused motion and residual summed over each block, plus the bit prior where bits are known, float32 [B, D]."""
+        s = self._settings
+        fused_RC = fused_grid(
+            evidence.motion_px, evidence.residual, weight_motion=s.weight_motion, weight_residual=s.weight_residual
+        )
+        if evidence.bits is not None and s.weight_bits:
+            fused_RC = fused_RC + s.weight_bits * bits_grid(evidence.bits)
+        scores: np.ndarray = self.sums(fused_RC).astype(np.float32)
+        return scores
+
+
+def num_p_canvases(num_active: int, num_frames: int, blocks_per_canvas: int, settings: TokenizerSettings) -> int:
+    """P-canvases of a group with `num_active` active blocks in `num_frames` frames that have any.
+
+    Every `still_share` of a canvas that is active earns one, the last one from a fifth of that on: encoder noise earns none, a
+    door that opens one, a person who walks by all. Never more than the frames can fill.
+    """
+    most = min(settings.canvases_per_group - 1, num_frames)
+    share = settings.still_share * blocks_per_canvas
+    return min(most, math.ceil(num_active / share - LAST_SHARE)) if share else most

@@ -1,0 +1,104 @@
+"""Settings of the tokenizer: one frozen record, one default for each, unknown keys refused.
+
+In: keyword arguments, or a mapping (YAML, `stream.json`) through `settings_from`. Out: `TokenizerSettings`.
+"""
+
+from __future__ import annotations
+
+import difflib
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, fields
+from typing import Any
+
+from stream.errors import SettingsError
+from stream.tokenizer.costs import COSTS
+
+POLICIES = ("stratified", "readiness")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TokenizerSettings:
+    """How packets become groups of canvases. Raises `SettingsError` for a value out of range.
+
+    Groups: bins of `bin_s` seconds, smoothed over `smooth` bins to each side; a group spans `t_min_s` to `t_max_s` seconds and
+    closes when its `cost` (bytes, log or complexity) reaches the quota. `quota` fixes it; None lets it follow `token_rate`,
+    LLM tokens per second of media time, timestamps counted. A keyframe `scene_cut_ratio` times the running keyframe size
+    counts with its excess (0: never). A step in time past `gap_s` is a discontinuity.
+
+    Canvases: frames resized to at most `max_pixels`; one anchor and up to `canvases_per_group - 1` canvases of blocks, taken
+    from the costliest frame of each 1 / `analysis_fps` second by `policy`, scored by motion, residual and bits with their
+    weights. A block is active when its luma residual stands `still_residual` levels over the frame's own noise; frames without
+    an active block are not shown, and every `still_share` of a canvas that is active in a group earns it one more canvas.
+
+    `held_frames`: decoded pictures kept at full size while a group is open; older ones are kept at canvas size.
+    """
+
+    bin_s: float = 0.5
+    t_min_s: float = 1.5
+    t_max_s: float = 6.0
+    smooth: int = 1
+    cost: str = "bytes"
+    quota: float | None = None
+    token_rate: float = 100.0
+    scene_cut_ratio: float = 2.0
+    gap_s: float = 2.0
+    max_pixels: int = 150_000
+    canvases_per_group: int = 4
+    analysis_fps: float = 4.0
+    policy: str = "stratified"
+    weight_motion: float = 1.0
+    weight_residual: float = 1.0
+    weight_bits: float = 0.0
+    still_residual: float = 2.0
+    still_share: float = 0.25
+    held_frames: int = 40
+
+    def __post_init__(self) -> None:
+        for name, low in _LEAST.items():
+            value = getattr(self, name)
+            if value is None and name == "quota":
+                continue
+            if not isinstance(value, int | float) or isinstance(value, bool) or not math.isfinite(value) or value < low:
+                raise SettingsError(f"tokenizer.{name}: expected a number of at least {low}, got {value!r}")
+            if name in _WHOLE and value != int(value):
+                raise SettingsError(f"tokenizer.{name}: expected a whole number, got {value!r}")
+        for name, allowed in (("cost", COSTS), ("policy", POLICIES)):
+            if getattr(self, name) not in allowed:
+                raise SettingsError(f"tokenizer.{name}: expected one of {', '.join(allowed)}, got {getattr(self, name)!r}")
+        if self.t_max_s < self.t_min_s:
+            raise SettingsError(f"tokenizer.t_max_s: expected at least t_min_s = {self.t_min_s}, got {self.t_max_s}")
+        if not self.weight_motion + self.weight_residual > 0:
+            raise SettingsError("tokenizer.weight_motion, weight_residual: expected a sum above zero, got 0")
+
+
+_LEAST: dict[str, float] = {
+    "bin_s": 0.02,
+    "t_min_s": 0.0,
+    "t_max_s": 0.02,
+    "smooth": 0,
+    "quota": 0.0,
+    "token_rate": 0.1,
+    "scene_cut_ratio": 0.0,
+    "gap_s": 0.05,
+    "max_pixels": 784,
+    "canvases_per_group": 1,
+    "analysis_fps": 0.1,
+    "weight_motion": 0.0,
+    "weight_residual": 0.0,
+    "weight_bits": 0.0,
+    "still_residual": 0.0,
+    "still_share": 0.0,
+    "held_frames": 1,
+}
+_WHOLE = {"smooth", "max_pixels", "canvases_per_group", "held_frames"}
+
+
+def settings_from(mapping: Mapping[str, Any]) -> TokenizerSettings:
+    """Settings from a mapping. Raises `SettingsError` for an unknown key (naming the nearest known one) or a bad value."""
+    known = [field.name for field in fields(TokenizerSettings)]
+    for key in mapping:
+        if key not in known:
+            nearest = difflib.get_close_matches(str(key), known, n=1, cutoff=0.0)[0]
+            raise SettingsError(f"tokenizer.{key}: unknown setting; did you mean {nearest}?")
+    return TokenizerSettings(**mapping)

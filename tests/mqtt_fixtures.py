@@ -1,0 +1,113 @@
+"""A real mosquitto, and a real client that collects what it publishes."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import socket
+import subprocess
+import threading
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import paho.mqtt.client as paho
+import pytest
+
+WAIT_S = 20.0
+MOSQUITTO = Path(shutil.which("mosquitto") or "/usr/sbin/mosquitto")
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+class Mosquitto:
+    """Can be stopped and started again on the same port, as brokers are."""
+
+    def __init__(self, folder: Path, password: str | None = None) -> None:
+        if not MOSQUITTO.exists():
+            pytest.skip("mosquitto is not installed")
+        self.port = free_port()
+        self._config = folder / "mosquitto.conf"
+        lines = [f"listener {self.port} 127.0.0.1", f"allow_anonymous {'false' if password else 'true'}"]
+        if os.geteuid() == 0:
+            lines.append("user root")  # or it would give up the right to read a test's own folder
+        if password:
+            users = folder / "users"
+            subprocess.run(["mosquitto_passwd", "-b", "-c", users, "ov2", password], check=True, capture_output=True)
+            lines.append(f"password_file {users}")
+        self._config.write_text("\n".join(lines) + "\n")
+        self._process: subprocess.Popen[str] | None = None
+
+    def start(self) -> None:
+        self._process = subprocess.Popen([MOSQUITTO, "-c", self._config], stderr=subprocess.PIPE, text=True)
+        assert self._process.stderr is not None
+        for line in self._process.stderr:
+            if "running" in line:
+                self._rest = threading.Thread(target=self._process.stderr.read)  # so that its log never blocks it
+                self._rest.start()
+                return
+        raise AssertionError("mosquitto did not start")
+
+    def stop(self) -> None:
+        if self._process is not None:
+            self._process.terminate()
+            self._process.wait(WAIT_S)
+            self._rest.join(WAIT_S)
+            assert self._process.stderr is not None
+            self._process.stderr.close()
+            self._process = None
+
+
+class Listener:
+    """Subscribes to everything; `wait_for(test)` returns the first message that passes, past or future."""
+
+    def __init__(self, port: int) -> None:
+        self.messages: list[paho.MQTTMessage] = []
+        self._news = threading.Condition()
+        self._subscribed = threading.Event()
+        self._client = paho.Client(paho.CallbackAPIVersion.VERSION2)
+        self._client.on_message = self._on_message
+        self._client.on_connect = lambda client, *rest: client.subscribe("#", qos=1)
+        self._client.on_subscribe = lambda *rest: self._subscribed.set()
+        self._client.connect("127.0.0.1", port)
+        self._client.loop_start()
+        assert self._subscribed.wait(WAIT_S)
+
+    def _on_message(self, client: paho.Client, data: Any, message: paho.MQTTMessage) -> None:
+        with self._news:
+            self.messages.append(message)
+            self._news.notify_all()
+
+    def wait_for(self, test: Callable[[paho.MQTTMessage], bool]) -> paho.MQTTMessage:
+        with self._news:
+            found = self._news.wait_for(lambda: next((m for m in self.messages if test(m)), None), WAIT_S)
+        assert found is not None, f"no such message among {[(m.topic, m.payload) for m in self.messages]}"
+        return found
+
+    def events(self) -> list[dict[str, Any]]:
+        with self._news:
+            return [json.loads(m.payload) for m in self.messages if m.topic.endswith("/events")]
+
+    def close(self) -> None:
+        self._client.disconnect()
+        self._client.loop_stop()
+
+
+@pytest.fixture
+def mosquitto(tmp_path: Path) -> Iterator[Mosquitto]:
+    broker = Mosquitto(tmp_path)
+    broker.start()
+    yield broker
+    broker.stop()
+
+
+@pytest.fixture
+def listener(mosquitto: Mosquitto) -> Iterator[Listener]:
+    client = Listener(mosquitto.port)
+    yield client
+    client.close()

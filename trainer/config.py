@@ -1,0 +1,127 @@
+"""Settings of a training run: one YAML, read into frozen dataclasses, unknown keys refused.
+
+In: a YAML file (see trainer/configs/nano.yaml). Out: a `TrainConfig`.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import difflib
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, TypeVar
+
+import yaml
+
+from trainer.errors import ConfigError
+
+T = TypeVar("T")
+BUNDLED = Path(__file__).parent / "configs" / "nano.yaml"
+"""The run that made ov2-nano."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Stage:
+    """One stage of the curriculum: context grows from stage to stage.
+
+    - `window_s`: seconds of stream in a sample. `moments`: moments asked per sample; `questions`: questions per moment.
+    - `types`: relative weight of each question type; a type that is left out is not asked. A stage without types names blocks alone
+      (trainer.naming), `moments` groups of each of its samples.
+    - `lr`: peak learning rate; `final_lr`: the part of it that is left at the stage's end.
+    """
+
+    name: str
+    steps: int
+    moments: int
+    window_s: float = 0.0
+    questions: int = 0
+    types: Mapping[str, float] = field(default_factory=dict)
+    lr: float = 0.001
+    final_lr: float = 0.1
+    samples_per_step: int = 1
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DataConfig:
+    """Clips: how many, from which seed on, and how they are filmed."""
+
+    folder: str
+    first_seed: int = 0
+    num_clips: int = 1000
+    num_validation: int = 24
+    width: int = 640
+    height: int = 360
+    fps: int = 10
+    camera: str = "default"
+    duration_s: float = 48.0
+    moment_every_s: float = 3.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TrainConfig:
+    """A whole run. `tokenizer` are `TokenizerSettings` keys, written into the checkpoint so that the service uses the same."""
+
+    name: str
+    data: DataConfig
+    model: Mapping[str, Any]
+    tokenizer: Mapping[str, Any]
+    stages: tuple[Stage, ...]
+    max_positions: int = 6144
+    max_timestamp_s: float = 90.0
+    seed: int = 1
+    weight_decay: float = 0.05
+    warmup_steps: int = 50
+    naming_weight: float = 0.5
+    save_every: int = 250
+    validate_every: int = 250
+    vocab_size: int = 1024
+    init_from: str | None = None
+    fresh_language: bool = False
+    threads: int = field(default=0)
+
+    @property
+    def num_steps(self) -> int:
+        return sum(stage.steps for stage in self.stages)
+
+    def stage_at(self, step: int) -> tuple[Stage, int]:
+        """The stage that `step` belongs to, and the step within it."""
+        for stage in self.stages:
+            if step < stage.steps:
+                return stage, step
+            step -= stage.steps
+        raise ConfigError(f"step {step} lies past the last stage")
+
+
+def build(kind: type[T], mapping: Mapping[str, Any], where: str) -> T:
+    """Make a settings dataclass from a mapping.
+
+    Raises:
+        ConfigError: a key is unknown (the nearest is named) or missing.
+    """
+    known = {f.name for f in dataclasses.fields(kind)}  # type: ignore[arg-type]
+    for key in mapping:
+        if key not in known:
+            near = difflib.get_close_matches(key, known, n=1)
+            hint = f"; did you mean {near[0]}?" if near else f"; known are {', '.join(sorted(known))}"
+            raise ConfigError(f"{where}: unknown setting {key}{hint}")
+    try:
+        return kind(**mapping)
+    except TypeError as error:
+        raise ConfigError(f"{where}: {error}") from error
+
+
+def load_config(path: Path) -> TrainConfig:
+    """Read a training configuration."""
+    try:
+        raw = yaml.safe_load(path.read_text())
+    except OSError as error:
+        raise ConfigError(f"training configuration {path}: {error.strerror}") from error
+    if not isinstance(raw, dict):
+        raise ConfigError(f"{path}: expected a mapping of settings, got {type(raw).__name__}")
+    raw["data"] = build(DataConfig, raw.get("data", {}), f"{path}: data")
+    stages = [build(Stage, stage, f"{path}: stage {index}") for index, stage in enumerate(raw.get("stages", []))]
+    if not stages:
+        raise ConfigError(f"{path}: expected at least one entry under stages")
+    raw["stages"] = tuple(stages)
+    return build(TrainConfig, raw, str(path))

@@ -1,0 +1,81 @@
+"""Questions with exactly one checkable answer, asked as of a moment. The definition page of the world's truth.
+
+In: a world, a moment `t_s`, the second `since_s` at which the asked session began. Out: frozen `Question`s whose evidence
+lies in [since_s, t_s].
+
+**In view.** An actor is in view when at least half of its width is inside the picture and, in the doorway, inside the
+opening. Nothing is asked about a kind of actor while one of that kind is only partly in view (less than 95 %), or is more than
+half hidden behind a nearer one; nor about door, lamp or parcel while actors hide 40 % of its width.
+
+**An event's time.** A person, car or dog arrives or leaves when its middle crosses the picture's edge; through the door, when
+its middle crosses the edge of the opening. The door opens or closes when it starts to move; the lamp turns on or off at once.
+The parcel is delivered when it touches the ground at the door, taken when it leaves the ground. A person has jumped rope when
+the bout's last turn is over. Rope jumping starts with the first turn.
+
+**Left, right, near the door.** By the middle x of an actor, 0 to 1 over the picture: near the door when within 0.145 of the
+door's middle; otherwise left below 0.5 and right above. Not asked within 0.02 of a border of "near the door", within 0.04 of
+the middle, or when the place was another half a second ago. A car is on the street, never near the door: left or right only.
+
+**When.** Whole seconds (rounded down) from `zero_s` to the last such event. Not asked when the event is within 0.15 s of a
+whole second.
+
+**What happened last.** The event with the latest time. Not asked while a next event has begun to show.
+
+**Order.** Each of the two happened exactly once since `since_s`, with more than a second between the end of one and the
+beginning of the other. For "which came first", neither was there at `since_s`.
+
+**Still there.** Asked of what was there: "yes" when it has not left since it was first seen after `since_s`, "no" when it
+left, or was taken, once and has not come back. A person is named by the coat.
+
+**How many jumps.** Turns of the rope in the latest finished bout, all of it after `since_s`; not asked during a bout.
+
+Nothing is asked within SETTLE_S after an event that changes the answer, and an event counts as seen only when it began at
+least SEEN_S after `since_s` (both in trainer/world/moment.py).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from trainer.world.drafts import drafts_at
+from trainer.world.language import QuestionType
+from trainer.world.question import Question, check, normalised, seconds_off
+from trainer.world.world import World
+
+__all__ = ["Question", "QuestionType", "check", "normalised", "questions_at", "seconds_off"]
+
+
+def questions_at(
+    world: World,
+    t_s: float,
+    *,
+    since_s: float = 0.0,
+    rng: np.random.Generator,
+    num: int,
+    types: Sequence[QuestionType] | None = None,
+    zero_s: float = 0.0,
+) -> list[Question]:
+    """At most `num` different questions as of `t_s` that a session begun at `since_s` can answer; fewer, or none, when the
+    moment has not as many. Types are drawn evenly, then what they are about, then the answer.
+
+    Seconds of "when" count from `zero_s`. Raises TimeError for a moment outside the world.
+    """
+    drafts = drafts_at(world, t_s, since_s=since_s, zero_s=zero_s, rng=rng)
+    drafts = [draft for draft in drafts if types is None or draft.type in types]
+    chosen: list[Question] = []
+    while drafts and len(chosen) < num:
+        question = _drawn(drafts, rng)
+        chosen.append(question)
+        drafts = [draft for draft in drafts if (draft.type, draft.family) != (question.type, question.family)]
+    return chosen
+
+
+def _drawn(pool: list[Question], rng: np.random.Generator) -> Question:
+    """One question: each type as likely as the others, in it each family, in it each answer."""
+    for field in ("type", "family", "answer"):
+        values = sorted({getattr(draft, field) for draft in pool})
+        value = values[int(rng.integers(len(values)))]
+        pool = [draft for draft in pool if getattr(draft, field) == value]
+    return pool[int(rng.integers(len(pool)))]

@@ -1,0 +1,100 @@
+"""A generated yard: a seed gives a scripted timeline with exact truth.
+
+In: a seed. Out: `events` (what happened, when) and `state_at` (who, what, where). A longer `duration_s` only appends: the
+same seed tells the same story, however long one watches.
+"""
+
+from __future__ import annotations
+
+import bisect
+import dataclasses
+
+import numpy as np
+
+from trainer.world.errors import TimeError
+from trainer.world.event import WorldEvent
+from trainer.world.layout import layout_of
+from trainer.world.script import Director
+from trainer.world.stage import Switch
+from trainer.world.state import ActorState, WorldState, actor_state, covered_by, jumps_done
+from trainer.world.stint import Bout, Stint
+
+DOOR_SWING_S = 0.4
+BUCKET_S = 8.0
+"""Stints are indexed by slices of this length, so that an hour is as quick to look into as a minute."""
+
+
+class World:
+    """The yard of a seed from 0 to `duration_s` seconds.
+
+    `layout` is the place, `events` what happens in it, sorted by `t_s`. Raises SeedError below zero, TimeError for a
+    duration that is not above zero.
+    """
+
+    def __init__(self, seed: int, *, duration_s: float = 60.0) -> None:
+        if not duration_s > 0:
+            raise TimeError(f"duration_s: expected above 0, got {duration_s}")
+        self.seed = seed
+        self.duration_s = float(duration_s)
+        self.layout = layout_of(seed)
+        director = Director(self.layout, np.random.default_rng([seed, 0x5C]))
+        director.run_until(self.duration_s)
+        self.events: tuple[WorldEvent, ...] = tuple(event for event in director.events if event.t_s < self.duration_s)
+        self.event_times_s = tuple(event.t_s for event in self.events)
+        self._script = tuple(director.events)
+        self._door, self._lamp, self._parcel = director.door, director.lamp, director.parcel
+        self._stints = [stint for stint in director.stints if stint.start_s <= self.duration_s]
+        self._buckets: dict[int, list[Stint]] = {}
+        for stint in self._stints:
+            last = int(min(stint.end_s, self.duration_s) // BUCKET_S)
+            for bucket in range(int(stint.start_s // BUCKET_S), last + 1):
+                self._buckets.setdefault(bucket, []).append(stint)
+        self._bouts: list[Bout] = sorted((bout for stint in self._stints for bout in stint.bouts), key=lambda bout: bout.t0)
+        self._bout_starts = [bout.t0 for bout in self._bouts]
+
+    def state_at(self, t_s: float) -> WorldState:
+        """What is true at `t_s`. Raises TimeError outside 0..duration_s."""
+        if not 0 <= t_s <= self.duration_s:
+            raise TimeError(f"t_s: expected 0 to {self.duration_s}, got {t_s}; make the world with a longer duration_s")
+        seen = (actor_state(stint, self.layout, t_s) for stint in self._buckets.get(int(t_s // BUCKET_S), []))
+        actors = sorted((actor for actor in seen if actor), key=lambda actor: (actor.y, actor.ident))
+        door_open, since_s = _switched(self._door, t_s)
+        swing = min(1.0, (t_s - since_s) / DOOR_SWING_S)
+        return WorldState(
+            t_s=t_s,
+            actors=tuple(_with_cover(actors)),
+            door_open=door_open,
+            door_fraction=swing if door_open else 1 - swing,
+            lamp_on=_switched(self._lamp, t_s)[0],
+            parcel=_switched(self._parcel, t_s)[0],
+            num_jumps=self._num_jumps(t_s),
+        )
+
+    def events_between(self, since_s: float, until_s: float) -> tuple[WorldEvent, ...]:
+        """Events with since_s <= t_s <= until_s."""
+        low = bisect.bisect_left(self.event_times_s, since_s)
+        return self.events[low : bisect.bisect_right(self.event_times_s, until_s)]
+
+    def under_way(self, t_s: float) -> tuple[WorldEvent, ...]:
+        """Events that have begun to show but are not complete: a bonnet at the edge, a rope turning."""
+        index = bisect.bisect_right(self.event_times_s, t_s)
+        return tuple(event for event in self._script[index : index + 4] if event.start_s <= t_s)
+
+    def _num_jumps(self, t_s: float) -> int:
+        index = bisect.bisect_right(self._bout_starts, t_s) - 1
+        return jumps_done(self._bouts[index], t_s) if index >= 0 else 0
+
+
+def _switched(switch: Switch, t_s: float) -> tuple[bool, float]:
+    """The state at `t_s` and since when."""
+    index = bisect.bisect_right(switch.times_s, t_s)
+    return switch.first ^ (index % 2 == 1), switch.times_s[index - 1] if index else -1e9
+
+
+def _with_cover(actors: list[ActorState]) -> list[ActorState]:
+    """The same actors, each knowing how much of it a nearer one hides."""
+    result = []
+    for index, actor in enumerate(actors):
+        covered = max((covered_by(actor, nearer) for nearer in actors[index + 1 :]), default=0.0)
+        result.append(dataclasses.replace(actor, covered=covered) if covered else actor)
+    return result
