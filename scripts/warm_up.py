@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from stream.codec import evidence
-from stream.tokenizer import activity
+from stream.tokenizer import activity, saliency
 
 if __name__ == "__main__":
     evidence.warm_up()
     activity.warm_up()
+    saliency.warm_up()

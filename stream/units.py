@@ -50,7 +50,7 @@ class Packet:
     discontinuity: bool = False
 
     def __post_init__(self) -> None:
-        assert self.time_base > 0, f"time base: expected above zero, got {self.time_base}"
+        assert self.time_base.numerator > 0, f"time base: expected above zero, got {self.time_base}"
         assert self.size_bytes >= 0, f"size: expected at least zero, got {self.size_bytes}"
 
 

@@ -173,13 +173,31 @@ def test_blocks_are_the_bytes_of_the_whole_picture(golden: Path, size: tuple[int
     width, height = size
     where = np.array([(r, c) for r in range(height // 28) for c in range(width // 28)])
     tiles = picture(width, height).reshape(height // 28, 28, width // 28, 28, 3)
-    assert np.array_equal(picture.blocks(width, height, where), tiles[where[:, 0], :, where[:, 1]])
+    where = np.concatenate([where[:: 1 + len(where) // 5], where, where[::-1]])
+    canvases = np.zeros((len(where) + 2, 28, 28, 3), np.uint8)
+    picture.paint(width, height, where, canvases, 1)
+    assert np.array_equal(canvases[1:-1], tiles[where[:, 0], :, where[:, 1]])
+    assert not canvases[[0, -1]].any()
+
+
+def test_blocks_follow_each_other_from_canvas_to_canvas(golden: Path) -> None:
+    picture = Picture(frames_of(golden / "macroblock" / "cabac_main_b3.mp4", limit=5)[4].picture)
+    where = np.array([(r, c) for r in range(7) for c in range(10)])
+    canvases = np.zeros((5, 84, 140, 3), np.uint8)
+    picture.paint(280, 196, where, canvases, 3)
+    whole = picture(280, 196).reshape(7, 28, 10, 28, 3).transpose(0, 2, 1, 3, 4).reshape(-1, 28, 28, 3)
+    painted = canvases.reshape(5, 3, 28, 5, 28, 3).transpose(0, 1, 3, 2, 4, 5).reshape(-1, 28, 28, 3)
+    assert np.array_equal(painted[3:73], whole)
+    assert not painted[:3].any()
+    assert not painted[73:].any()
 
 
 def test_blocks_outside_the_picture_are_refused(golden: Path) -> None:
     picture = Picture(frames_of(golden / "macroblock" / "cabac_main_b3.mp4", limit=1)[0].picture)
     with pytest.raises(AssertionError, match="expected them inside 280x196"):
-        picture.blocks(280, 196, np.array([(7, 0)]))
+        picture.paint(280, 196, np.array([(7, 0)]), np.zeros((1, 28, 28, 3), np.uint8), 0)
+    with pytest.raises(AssertionError, match="expected room for 2 after 3, got 4"):
+        picture.paint(280, 196, np.array([(0, 0), (0, 1)]), np.zeros((4, 28, 28, 3), np.uint8), 3)
 
 
 @pytest.mark.parametrize(("colourspace", "full"), [(1, False), (5, False), (2, False), (1, True), (6, True)])

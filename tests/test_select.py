@@ -25,10 +25,14 @@ class FrozenFrame:
         self.media_s = media_s
         self.picture = picture
 
-    def blocks(self, canvas_wh: tuple[int, int], rows_cols: np.ndarray) -> np.ndarray:
+    def paint(self, canvas_wh: tuple[int, int], rows_cols: np.ndarray, canvases: np.ndarray, first_tile: int) -> None:
         assert canvas_wh == (self.picture.shape[1], self.picture.shape[0])
-        crops = [self.picture[r * BLOCK_PX : (r + 1) * BLOCK_PX, c * BLOCK_PX : (c + 1) * BLOCK_PX] for r, c in rows_cols]
-        return np.stack(crops)
+        num, height, width, _ = canvases.shape
+        tiles = canvases.reshape(num, height // BLOCK_PX, BLOCK_PX, width // BLOCK_PX, BLOCK_PX, 3).transpose(0, 1, 3, 2, 4, 5)
+        for tile, (r, c) in enumerate(rows_cols, first_tile):
+            canvas, row, column = np.unravel_index(tile, tiles.shape[:3])
+            crop = self.picture[r * BLOCK_PX : (r + 1) * BLOCK_PX, c * BLOCK_PX : (c + 1) * BLOCK_PX]
+            tiles[canvas, row, column] = crop
 
 
 @pytest.mark.parametrize("number", [1, 2, 3, 4, 5])

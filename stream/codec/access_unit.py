@@ -112,7 +112,7 @@ class Canonicaliser:
         if start is None:
             self._held = kept[-_MAX_HELD:]
             return None
-        if start.starts:
+        if start.starts and self._sets:
             sets = [self._sets[key] for key in sorted(self._sets)]
             kept = sets + [nal for nal in kept if nal[0] & TYPE_MASK not in _PARAMETER_SETS]
         resized = self._shown_px is not None and self._size_px != self._shown_px

@@ -2,10 +2,11 @@
 
 In: flat planes with their line sizes. Out: uint8 RGB. Each output pixel is the area-weighted mean of the source it covers (so
 nothing aliases): rows first, then columns, then the colour matrix; chroma at half the output's size. Weights are multiples of
-1/256, so every weighted sum is a whole number below 2^24 and exact in float32; the matrix is evaluated in one fixed order.
-The same planes therefore give the same bytes on every machine.
+1/256, so sums along rows are whole numbers that fit 16 bits, sums along both ways fit 24 and are exact in float32; the matrix
+is evaluated in one fixed order. The same planes therefore give the same bytes on every machine.
 
-Shape letters: R and C, rows and columns of an output; B, blocks.
+Bounds: `area_taps` keeps every tap inside its line; callers keep blocks inside the output (`Picture` asserts it).
+Shape letters: H and W, rows and columns of an output; N canvases; B blocks; T tiles.
 """
 
 from __future__ import annotations
@@ -19,12 +20,16 @@ from stream.codec.compiled import compiled
 _UNITY = 256
 """Sum of the weights of one output sample, along rows and along columns."""
 _SCALE = float(_UNITY * _UNITY)
+BLOCK_PX = 28
+"""Side of a block (ov2.canvas)."""
+_TILE_WORDS = 3 * BLOCK_PX // 4
+"""Words of four bytes in one row of a block."""
 WRITTEN_OUT = 3
 """Taps that are weighted without a loop, which would cost more than a handful of taps; shorter filters are padded."""
 
 
 class Taps(NamedTuple):
-    """Which source samples make each output sample: `start` int32 [n], `weights` float32 [n, taps], each row adding to 256."""
+    """Which source samples make each output sample: `start` int32 [n], `weights` int32 [n, taps], each row adding to 256."""
 
     start: np.ndarray
     weights: np.ndarray
@@ -42,7 +47,7 @@ def area_taps(source: int, extent: float, target: int) -> Taps:
     covered = np.clip(cells, edges[:-1, None], edges[1:, None]) - edges[:-1, None]
     steps = np.rint(covered * (_UNITY * target / extent))
     steps[:, 0], steps[:, -1] = 0, _UNITY
-    return Taps(start.astype(np.int32), np.diff(steps, axis=1).astype(np.float32))
+    return Taps(start.astype(np.int32), np.diff(steps, axis=1).astype(np.int32))
 
 
 def colour_matrix(kr: float, kb: float, *, full_range: bool) -> np.ndarray:
@@ -58,51 +63,85 @@ def colour_matrix(kr: float, kb: float, *, full_range: bool) -> np.ndarray:
 
 @compiled
 def _sum_rows(
-    plane: np.ndarray, pitch: int, start: np.ndarray, weights: np.ndarray, at: int, left: int, line: np.ndarray
+    plane: np.ndarray,
+    pitch: int,
+    start: np.ndarray,
+    weights: np.ndarray,
+    top: int,
+    num_rows: int,
+    left: int,
+    width: int,
+    lines: np.ndarray,
 ) -> None:
-    """line = weighted sum of the rows that make output row `at`, columns from `left` on."""
-    width = np.uintp(len(line))
-    first = start[at]
-    a = np.uintp(first * pitch + left)
-    b, c = a + np.uintp(pitch), a + np.uintp(2 * pitch)
-    w0, w1, w2 = weights[at, 0], weights[at, 1], weights[at, 2]
-    for i in range(width):
-        line[i] = w0 * np.float32(plane[a + i]) + w1 * np.float32(plane[b + i]) + w2 * np.float32(plane[c + i])
-    for tap in range(WRITTEN_OUT, weights.shape[1]):
-        weight = weights[at, tap]
-        if weight != 0:
-            a = np.uintp((first + tap) * pitch + left)
-            for i in range(width):
-                line[i] += weight * np.float32(plane[a + i])
+    """Lines of `width` samples, one after another: weighted sums of the rows that make output rows `top` and following, from column
+    `left` on; uint16 holds 256 * 255."""
+    for row in range(num_rows):
+        first, to = start[top + row], np.uintp(row * width)
+        a = np.uintp(first * pitch + left)
+        b, c = a + np.uintp(pitch), a + np.uintp(2 * pitch)
+        w0, w1 = np.uint16(weights[top + row, 0]), np.uint16(weights[top + row, 1])
+        w2 = np.uint16(weights[top + row, 2])
+        for i in range(np.uintp(width)):
+            above = np.uint16(np.uint16(w0 * np.uint16(plane[a + i])) + np.uint16(w1 * np.uint16(plane[b + i])))
+            lines[to + i] = np.uint16(above + np.uint16(w2 * np.uint16(plane[c + i])))
+        for tap in range(WRITTEN_OUT, weights.shape[1]):
+            weight = np.uint16(weights[top + row, tap])
+            if weight != 0:
+                a = np.uintp((first + tap) * pitch + left)
+                for i in range(np.uintp(width)):
+                    lines[to + i] = np.uint16(lines[to + i] + np.uint16(weight * np.uint16(plane[a + i])))
 
 
 @compiled
 def _sum_columns(
-    line: np.ndarray, left: int, start: np.ndarray, weights: np.ndarray, first: int, out: np.ndarray, out_at: int, count: int
+    lines: np.ndarray,
+    width: int,
+    num_rows: int,
+    left: int,
+    start: np.ndarray,
+    weights: np.ndarray,
+    first: int,
+    num_columns: int,
+    out: np.ndarray,
 ) -> None:
-    """`count` samples of out, from `out_at` on = weighted sums of `line` (which begins at column `left`) from output column
-    `first` on."""
-    num_taps = np.uintp(weights.shape[1])
-    one, two = np.uintp(1), np.uintp(2)
-    for column in range(np.uintp(count)):
-        i = np.uintp(first) + column
-        at = np.uintp(start[i] - left)
-        total = weights[i, 0] * line[at] + weights[i, 1] * line[at + one] + weights[i, 2] * line[at + two]
-        if num_taps > np.uintp(WRITTEN_OUT):
-            for tap in range(np.uintp(WRITTEN_OUT), num_taps):
-                total += weights[i, tap] * line[at + tap]
-        out[np.uintp(out_at) + column] = total
+    """Rows of `num_columns` weighted sums, from output column `first` on, of lines of `width` samples that begin at column `left`."""
+    num_taps, one, two = np.uintp(weights.shape[1]), np.uintp(1), np.uintp(2)
+    for row in range(num_rows):
+        line, to = np.uintp(row * width - left), np.uintp(row * num_columns)
+        for column in range(np.uintp(num_columns)):
+            i = np.uintp(first) + column
+            at = line + np.uintp(start[i])
+            total = (
+                weights[i, 0] * np.int32(lines[at])
+                + weights[i, 1] * np.int32(lines[at + one])
+                + weights[i, 2] * np.int32(lines[at + two])
+            )
+            if num_taps > np.uintp(WRITTEN_OUT):
+                for tap in range(np.uintp(WRITTEN_OUT), num_taps):
+                    total += weights[i, tap] * np.int32(lines[at + tap])
+            out[to + column] = np.float32(total)
 
 
 @compiled
-def _double(half: np.ndarray, out: np.ndarray, at: int, num_columns: int, end: int) -> None:
-    """Write a row of chroma twice as wide at `at`, and again as the next row, where that ends by `end`."""
-    one = np.uintp(1)
-    for i in range(np.uintp(num_columns)):
-        out[np.uintp(at) + i] = half[i >> one]
-    if at + 2 * num_columns <= end:
-        for i in range(np.uintp(num_columns)):
-            out[np.uintp(at + num_columns) + i] = out[np.uintp(at) + i]
+def _plane(
+    plane: np.ndarray,
+    pitch: int,
+    row_start: np.ndarray,
+    row_weights: np.ndarray,
+    start: np.ndarray,
+    weights: np.ndarray,
+    top: int,
+    num_rows: int,
+    first: int,
+    num_columns: int,
+    lines: np.ndarray,
+    out: np.ndarray,
+) -> None:
+    """Samples of one plane at output size, from (top, first) on, in units of 1/65536."""
+    left = int(start[first])
+    width = int(start[first + num_columns - 1]) + weights.shape[1] - left
+    _sum_rows(plane, pitch, row_start, row_weights, top, num_rows, left, width, lines)
+    _sum_columns(lines, width, num_rows, left, start, weights, first, num_columns, out)
 
 
 @compiled
@@ -115,76 +154,170 @@ def _byte(value: np.float32) -> np.uint8:
 
 
 @compiled
-def _paint(y: np.ndarray, u: np.ndarray, v: np.ndarray, matrix: np.ndarray, rgb_3P: np.ndarray, out: np.ndarray) -> None:
-    """Flat RGB bytes from flat samples; `rgb_3P` is room to work in, so that the first loop runs on vectors."""
-    gain, red_cr, green_cb, green_cr = matrix[0], matrix[1], matrix[2], matrix[3]
-    blue_cb, offset, grey = matrix[4], matrix[5], matrix[6]
+def _tint(cb: np.ndarray, cr: np.ndarray, num_rows: int, num_columns: int, matrix: np.ndarray, tints_3P: np.ndarray) -> None:
+    """What chroma adds to red, green and blue; one sample serves two rows and two columns, where those are there."""
+    red_cr, green_cb, green_cr, blue_cb, grey = matrix[1], matrix[2], matrix[3], matrix[4], matrix[6]
+    red, green, blue = tints_3P[0], tints_3P[1], tints_3P[2]
+    one, width = np.uintp(1), np.uintp(num_columns)
+    num_halves = (width + one) >> one
+    for half in range((num_rows + 1) // 2):
+        source, at = np.uintp(half) * num_halves, np.uintp(2 * half) * width
+        for i in range(width >> one):
+            u, v = cb[source + i] - grey, cr[source + i] - grey
+            here = at + i + i
+            red[here] = red[here + one] = red_cr * v
+            green[here] = green[here + one] = green_cb * u + green_cr * v
+            blue[here] = blue[here + one] = blue_cb * u
+        if num_columns % 2:
+            last, here = source + num_halves - one, at + width - one
+            u, v = cb[last] - grey, cr[last] - grey
+            red[here], green[here], blue[here] = red_cr * v, green_cb * u + green_cr * v, blue_cb * u
+        if 2 * half + 1 < num_rows:
+            for i in range(width):
+                here, there = at + i, at + width + i
+                red[there], green[there], blue[there] = red[here], green[here], blue[here]
+
+
+@compiled
+def _paint(
+    y: np.ndarray, num_pixels: int, tints_3P: np.ndarray, matrix: np.ndarray, rgb_3P: np.ndarray, out: np.ndarray, begin: int
+) -> None:
+    """RGB bytes to `out`, flat, from byte `begin` on. All rows are one line here, and the first loop writes planes (`rgb_3P` is room
+    for them): so it runs on vectors however narrow the rows are."""
+    tint_red, tint_green, tint_blue = tints_3P[0], tints_3P[1], tints_3P[2]
     red, green, blue = rgb_3P[0], rgb_3P[1], rgb_3P[2]
-    for i in range(np.uintp(len(y))):
-        luma, cb, cr = gain * y[i] + offset, u[i] - grey, v[i] - grey
-        red[i] = _byte(luma + red_cr * cr)
-        green[i] = _byte(luma + (green_cb * cb + green_cr * cr))
-        blue[i] = _byte(luma + blue_cb * cb)
-    one, two, three = np.uintp(1), np.uintp(2), np.uintp(3)
-    for i in range(np.uintp(len(y))):
-        at = three * i
+    gain, offset = matrix[0], matrix[5]
+    for i in range(np.uintp(num_pixels)):
+        luma = gain * y[i] + offset
+        red[i] = _byte(luma + tint_red[i])
+        green[i] = _byte(luma + tint_green[i])
+        blue[i] = _byte(luma + tint_blue[i])
+    one, two, three, first = np.uintp(1), np.uintp(2), np.uintp(3), np.uintp(begin)
+    for i in range(np.uintp(num_pixels)):
+        at = first + three * i
         out[at] = red[i]
         out[at + one] = green[i]
         out[at + two] = blue[i]
 
 
 @compiled
-def _span(start: np.ndarray, num_taps: int, first: int, count: int) -> tuple[int, int]:
-    """First source column that output columns first..first+count-1 read, and how many they read."""
-    left = int(start[first])
-    return left, int(start[first + count - 1]) + num_taps - left
+def _strips(
+    planes: tuple[np.ndarray, np.ndarray, np.ndarray],
+    pitches: tuple[int, int, int],
+    starts: tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray],
+    weights: tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray],
+    matrix: np.ndarray,
+    strips_S4: np.ndarray,
+    out: np.ndarray,
+) -> None:
+    """Output pixels of strips (top, rows, left, columns), tops and lefts even, as RGB bytes one strip after another. Chroma is
+    resampled to half the output's size, as the source holds it. `starts` and `weights`: taps of rows and columns of luma, then of
+    chroma."""
+    most, widest = 0, 0
+    for strip in range(len(strips_S4)):
+        most = max(most, strips_S4[strip, 1] * strips_S4[strip, 3])
+        widest = max(widest, strips_S4[strip, 1] * (int(starts[1][-1]) + weights[1].shape[1]))
+    lines, y = np.empty(widest, np.uint16), np.empty(most, np.float32)
+    cb, cr = np.empty(most, np.float32), np.empty(most, np.float32)
+    tints_3P, rgb_3P = np.empty((3, most), np.float32), np.empty((3, most), np.uint8)
+    luma, blue, red = planes
+    rows, columns, half_rows, half_columns = starts
+    row_weights, column_weights, half_row_weights, half_column_weights = weights
+    begin = 0
+    for strip in range(len(strips_S4)):
+        top, num_rows, left, num_columns = strips_S4[strip]
+        half, num_half, half_left, num_halves = top // 2, (num_rows + 1) // 2, left // 2, (num_columns + 1) // 2
+        _plane(luma, pitches[0], rows, row_weights, columns, column_weights, top, num_rows, left, num_columns, lines, y)
+        _plane(
+            blue, pitches[1], half_rows, half_row_weights, half_columns, half_column_weights,
+            half, num_half, half_left, num_halves, lines, cb,
+        )  # fmt: skip
+        _plane(
+            red, pitches[2], half_rows, half_row_weights, half_columns, half_column_weights,
+            half, num_half, half_left, num_halves, lines, cr,
+        )  # fmt: skip
+        _tint(cb, cr, num_rows, num_columns, matrix, tints_3P)
+        _paint(y, num_rows * num_columns, tints_3P, matrix, rgb_3P, out, begin)
+        begin += 3 * num_rows * num_columns
 
 
 @compiled
 def resample(
-    luma: np.ndarray,
-    cb: np.ndarray,
-    cr: np.ndarray,
+    planes: tuple[np.ndarray, np.ndarray, np.ndarray],
     pitches: tuple[int, int, int],
-    row_start: np.ndarray,
-    row_weights: np.ndarray,
-    column_start: np.ndarray,
-    column_weights: np.ndarray,
-    chroma_row_start: np.ndarray,
-    chroma_row_weights: np.ndarray,
-    chroma_column_start: np.ndarray,
-    chroma_column_weights: np.ndarray,
+    starts: tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray],
+    weights: tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray],
     matrix: np.ndarray,
-    corners_B2: np.ndarray,
-    out_BRC3: np.ndarray,
+    out_HW3: np.ndarray,
 ) -> None:
-    """Fill each of `out_BRC3` with the output pixels from its (row, column) of `corners_B2` on, both even. Chroma is resampled to
-    half the output's size, as it is held in the source."""
-    num_blocks, num_rows, num_columns, _ = out_BRC3.shape
-    num_pixels = num_rows * num_columns
-    y, u, v = np.empty(num_pixels, np.float32), np.empty(num_pixels, np.float32), np.empty(num_pixels, np.float32)
-    num_halves = (num_columns + 1) // 2
-    halves = np.empty(num_halves, np.float32)
-    rgb_3P = np.empty((3, num_pixels), np.uint8)
+    """The whole picture."""
+    height, width, _ = out_HW3.shape
+    strips_S4 = np.empty(((height + BLOCK_PX - 1) // BLOCK_PX, 4), np.int64)
+    for strip in range(len(strips_S4)):
+        top = strip * BLOCK_PX
+        strips_S4[strip, 0], strips_S4[strip, 1] = top, min(BLOCK_PX, height - top)
+        strips_S4[strip, 2], strips_S4[strip, 3] = 0, width
+    _strips(planes, pitches, starts, weights, matrix, strips_S4, out_HW3.reshape(-1))
+
+
+@compiled
+def resample_blocks(
+    planes: tuple[np.ndarray, np.ndarray, np.ndarray],
+    pitches: tuple[int, int, int],
+    starts: tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray],
+    weights: tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray],
+    matrix: np.ndarray,
+    blocks_B2: np.ndarray,
+    out_NHW3: np.ndarray,
+    first_tile: int,
+) -> None:
+    """Blocks (row, column) of the picture to tiles first_tile, first_tile + 1, ... of canvases. Blocks that lie side by side are
+    one strip."""
+    num_blocks, num_strips = len(blocks_B2), 0
+    strips_S4 = np.empty((num_blocks, 4), np.int64)
     for block in range(num_blocks):
-        top, first = corners_B2[block, 0], corners_B2[block, 1]
-        left, width = _span(column_start, column_weights.shape[1], first, num_columns)
-        half_left, half_width = _span(chroma_column_start, chroma_column_weights.shape[1], first // 2, num_halves)
-        line, half_line = np.empty(width, np.float32), np.empty(half_width, np.float32)
-        for row in range(num_rows):
-            at = row * num_columns
-            _sum_rows(luma, pitches[0], row_start, row_weights, top + row, left, line)
-            _sum_columns(line, left, column_start, column_weights, first, y, at, num_columns)
-            if row % 2 == 0:
-                half = (top + row) // 2
-                _sum_rows(cb, pitches[1], chroma_row_start, chroma_row_weights, half, half_left, half_line)
-                _sum_columns(
-                    half_line, half_left, chroma_column_start, chroma_column_weights, first // 2, halves, 0, num_halves
-                )
-                _double(halves, u, at, num_columns, num_pixels)
-                _sum_rows(cr, pitches[2], chroma_row_start, chroma_row_weights, half, half_left, half_line)
-                _sum_columns(
-                    half_line, half_left, chroma_column_start, chroma_column_weights, first // 2, halves, 0, num_halves
-                )
-                _double(halves, v, at, num_columns, num_pixels)
-        _paint(y, u, v, matrix, rgb_3P, out_BRC3[block].reshape(-1))
+        row, column = blocks_B2[block, 0], blocks_B2[block, 1]
+        if block and blocks_B2[block - 1, 0] == row and blocks_B2[block - 1, 1] == column - 1:
+            strips_S4[num_strips - 1, 3] += BLOCK_PX
+        else:
+            strips_S4[num_strips, 0], strips_S4[num_strips, 1] = row * BLOCK_PX, BLOCK_PX
+            strips_S4[num_strips, 2], strips_S4[num_strips, 3] = column * BLOCK_PX, BLOCK_PX
+            num_strips += 1
+    made = np.empty(num_blocks * BLOCK_PX * BLOCK_PX * 3, np.uint8)
+    _strips(planes, pitches, starts, weights, matrix, strips_S4[:num_strips], made)
+    source, out = made.view(np.uint32), out_NHW3.reshape(-1).view(np.uint32)
+    begin, tile = 0, first_tile
+    for strip in range(num_strips):
+        width = strips_S4[strip, 3]
+        for block in range(width // BLOCK_PX):
+            _copy_tile(source, begin + block * _TILE_WORDS, width, out, out_NHW3.shape, tile)
+            tile += 1
+        begin += width * _TILE_WORDS
+
+
+@compiled
+def _copy_tile(
+    source: np.ndarray, left: int, source_width: int, out: np.ndarray, shape: tuple[int, int, int, int], tile: int
+) -> None:
+    """28 rows of 28 RGB pixels as tile number `tile`, in reading order from canvas to canvas, of canvases of `shape` [N, H, W, 3].
+    Both are flat, in words of four bytes, since all sides are multiples of 28; `left` is the first word of the source."""
+    _, height, width, _ = shape
+    across = width // BLOCK_PX
+    canvas, place = divmod(tile, across * (height // BLOCK_PX))
+    top, column = canvas * height + place // across * BLOCK_PX, place % across
+    here, there = np.uintp((top * across + column) * _TILE_WORDS), np.uintp(left)
+    pitch, source_pitch = np.uintp(across * _TILE_WORDS), np.uintp(source_width // BLOCK_PX * _TILE_WORDS)
+    for _ in range(BLOCK_PX):
+        for i in range(np.uintp(_TILE_WORDS)):
+            out[here + i] = source[there + i]
+        here += pitch
+        there += source_pitch
+
+
+@compiled
+def copy_blocks(picture_HW3: np.ndarray, blocks_B2: np.ndarray, out_NHW3: np.ndarray, first_tile: int) -> None:
+    """The same from a picture that was resampled before."""
+    source, out, width = picture_HW3.reshape(-1).view(np.uint32), out_NHW3.reshape(-1).view(np.uint32), picture_HW3.shape[1]
+    for block in range(len(blocks_B2)):
+        left = (blocks_B2[block, 0] * width + blocks_B2[block, 1]) * _TILE_WORDS
+        _copy_tile(source, left, width, out, out_NHW3.shape, first_tile + block)

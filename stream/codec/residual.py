@@ -63,6 +63,15 @@ def paint_vectors(vectors: np.ndarray, field_x: np.ndarray, field_y: np.ndarray,
         width, height = int(vector["w"]), int(vector["h"])
         left = int(vector["dst_x"]) - (width >> 1)
         top = int(vector["dst_y"]) - (height >> 1)
+        row, column = top >> _CELL_SHIFT, left >> _CELL_SHIFT
+        is_macroblock = width == MACROBLOCK_PX and height == MACROBLOCK_PX and not (top | left) & (_CELL_PX - 1)
+        if is_macroblock and kind == _PAST and 0 <= row < rows - 1 and 0 <= column < columns - 1:
+            source[row, column] = source[row, column + 1] = source[row + 1, column] = source[row + 1, column + 1] = kind
+            field_x[row, column] = field_x[row, column + 1] = motion_x
+            field_x[row + 1, column] = field_x[row + 1, column + 1] = motion_x
+            field_y[row, column] = field_y[row, column + 1] = motion_y
+            field_y[row + 1, column] = field_y[row + 1, column + 1] = motion_y
+            continue
         last_row, last_column = min(rows, (top + height + 7) >> _CELL_SHIFT), min(columns, (left + width + 7) >> _CELL_SHIFT)
         for row in range(max(0, top >> _CELL_SHIFT), last_row):
             for column in range(max(0, left >> _CELL_SHIFT), last_column):
@@ -88,17 +97,56 @@ def motion_grid(field_x: np.ndarray, field_y: np.ndarray, motion_RC: np.ndarray)
 
 
 @compiled
+def _gap(x: np.uint8, y: np.uint8) -> np.uint16:
+    """|x - y|, in types that stay narrow, so that many fit a vector."""
+    return np.uint16(np.uint8(max(x, y) - min(x, y)))
+
+
+@compiled
 def _add_plain(
-    now: np.ndarray, now_at: int, then: np.ndarray, then_at: int, pitches: tuple[int, int], sums: np.ndarray
+    now: np.ndarray,
+    now_at: int,
+    then: np.ndarray,
+    then_at: int,
+    pitches: tuple[int, int],
+    sums: np.ndarray,
+    first: int,
+    end: int,
 ) -> None:
-    """Add |now - then| over eight rows to the column sums, whole-pel."""
-    width = np.uintp(len(sums))
-    for row in range(_CELL_PX):
-        a = np.uintp(now_at + row * pitches[0])
-        b = np.uintp(then_at + row * pitches[1])
-        for i in range(width):
-            x, y = now[a + i], then[b + i]
-            sums[i] = np.uint16(sums[i] + np.uint16(np.uint8(max(x, y) - min(x, y))))
+    """Add |now - then| over eight rows to the column sums from `first` to `end`, whole-pel. The rows are written out, so that the
+    loop runs on vectors along the columns and reads and writes each sum once."""
+    a, b = np.uintp(pitches[0]), np.uintp(pitches[1])
+    a0, b0 = np.uintp(now_at), np.uintp(then_at)
+    a1, b1 = a0 + a, b0 + b
+    a2, b2 = a1 + a, b1 + b
+    a3, b3 = a2 + a, b2 + b
+    a4, b4 = a3 + a, b3 + b
+    a5, b5 = a4 + a, b4 + b
+    a6, b6 = a5 + a, b5 + b
+    a7, b7 = a6 + a, b6 + b
+    for i in range(np.uintp(end - first)):
+        total = np.uint16(sums[np.uintp(first) + i] + _gap(now[a0 + i], then[b0 + i]))
+        total = np.uint16(total + _gap(now[a1 + i], then[b1 + i]))
+        total = np.uint16(total + _gap(now[a2 + i], then[b2 + i]))
+        total = np.uint16(total + _gap(now[a3 + i], then[b3 + i]))
+        total = np.uint16(total + _gap(now[a4 + i], then[b4 + i]))
+        total = np.uint16(total + _gap(now[a5 + i], then[b5 + i]))
+        total = np.uint16(total + _gap(now[a6 + i], then[b6 + i]))
+        total = np.uint16(total + _gap(now[a7 + i], then[b7 + i]))
+        sums[np.uintp(first) + i] = total
+
+
+@compiled
+def _between(left: np.uint8, right: np.uint8, left_share: np.uint16, right_share: np.uint16) -> np.uint16:
+    """Two neighbours by their shares, in quarters."""
+    return np.uint16(np.uint16(left_share * np.uint16(left)) + np.uint16(right_share * np.uint16(right)))
+
+
+@compiled
+def _gap_between(now: np.uint8, above: np.uint16, below: np.uint16, share: np.uint16, rest: np.uint16) -> np.uint16:
+    """|now - bilinear value| from two lines in quarters."""
+    y = np.uint16(np.uint16(np.uint16(share * above) + np.uint16(rest * below)) + np.uint16(8)) >> np.uint16(4)
+    return _gap(now, np.uint8(y))
 
 
 @compiled
@@ -110,23 +158,45 @@ def _add_bilinear(
     pitches: tuple[int, int],
     parts: tuple[int, int],
     sums: np.ndarray,
+    first: int,
+    end: int,
 ) -> None:
-    """The same with `then` taken `parts` (x, y) quarters of a pixel further."""
-    width = np.uintp(len(sums))
+    """The same with `then` taken `parts` (x, y) quarters of a pixel further. A neighbour whose share is nothing may lie outside the
+    picture: the sample itself is read in its place."""
     part_x, part_y = parts
-    w00, w01 = np.uint16((4 - part_x) * (4 - part_y)), np.uint16(part_x * (4 - part_y))
-    w10, w11 = np.uint16((4 - part_x) * part_y), np.uint16(part_x * part_y)
-    one = np.uintp(1)
-    for row in range(_CELL_PX):
-        a = np.uintp(now_at + row * pitches[0])
-        b = np.uintp(then_at + row * pitches[1])
-        c = b + np.uintp(pitches[1])
-        for i in range(width):
-            above = np.uint16(np.uint16(w00 * np.uint16(then[b + i])) + np.uint16(w01 * np.uint16(then[b + i + one])))
-            below = np.uint16(np.uint16(w10 * np.uint16(then[c + i])) + np.uint16(w11 * np.uint16(then[c + i + one])))
-            y = np.uint16(np.uint16(above + below + np.uint16(8)) >> np.uint16(4))
-            x = np.uint16(now[a + i])
-            sums[i] = np.uint16(sums[i] + np.uint16(max(x, y) - min(x, y)))
+    right_share, below_share = np.uint16(part_x), np.uint16(part_y)
+    left_share, above_share = np.uint16(4 - part_x), np.uint16(4 - part_y)
+    right = np.uintp(1 if part_x else 0)
+    a, b = np.uintp(pitches[0]), np.uintp(pitches[1])
+    a0, b0 = np.uintp(now_at), np.uintp(then_at)
+    a1, b1 = a0 + a, b0 + b
+    a2, b2 = a1 + a, b1 + b
+    a3, b3 = a2 + a, b2 + b
+    a4, b4 = a3 + a, b3 + b
+    a5, b5 = a4 + a, b4 + b
+    a6, b6 = a5 + a, b5 + b
+    a7, b7 = a6 + a, b6 + b
+    b8 = b7 + np.uintp(pitches[1] if part_y else 0)
+    for i in range(np.uintp(end - first)):
+        total = sums[np.uintp(first) + i]
+        above = _between(then[b0 + i], then[b0 + i + right], left_share, right_share)
+        below = _between(then[b1 + i], then[b1 + i + right], left_share, right_share)
+        total = np.uint16(total + _gap_between(now[a0 + i], above, below, above_share, below_share))
+        above = _between(then[b2 + i], then[b2 + i + right], left_share, right_share)
+        total = np.uint16(total + _gap_between(now[a1 + i], below, above, above_share, below_share))
+        below = _between(then[b3 + i], then[b3 + i + right], left_share, right_share)
+        total = np.uint16(total + _gap_between(now[a2 + i], above, below, above_share, below_share))
+        above = _between(then[b4 + i], then[b4 + i + right], left_share, right_share)
+        total = np.uint16(total + _gap_between(now[a3 + i], below, above, above_share, below_share))
+        below = _between(then[b5 + i], then[b5 + i + right], left_share, right_share)
+        total = np.uint16(total + _gap_between(now[a4 + i], above, below, above_share, below_share))
+        above = _between(then[b6 + i], then[b6 + i + right], left_share, right_share)
+        total = np.uint16(total + _gap_between(now[a5 + i], below, above, above_share, below_share))
+        below = _between(then[b7 + i], then[b7 + i + right], left_share, right_share)
+        total = np.uint16(total + _gap_between(now[a6 + i], above, below, above_share, below_share))
+        above = _between(then[b8 + i], then[b8 + i + right], left_share, right_share)
+        total = np.uint16(total + _gap_between(now[a7 + i], below, above, above_share, below_share))
+        sums[np.uintp(first) + i] = total
 
 
 @compiled
@@ -152,7 +222,7 @@ def _add_clamped(
             above = (4 - part_x) * int(then[y0 + x0]) + part_x * int(then[y0 + x1])
             below = (4 - part_x) * int(then[y1 + x0]) + part_x * int(then[y1 + x1])
             value = ((4 - part_y) * above + part_y * below + 8) >> 4
-            sums[x - left] += abs(int(now[y * pitches[0] + x]) - value)
+            sums[x] += abs(int(now[y * pitches[0] + x]) - value)
 
 
 @compiled
@@ -162,36 +232,37 @@ def _add_cell_row(
     pitches: tuple[int, int],
     width: int,
     height: int,
-    top: int,
-    motion_x: np.ndarray,
-    motion_y: np.ndarray,
+    row: int,
+    field_x: np.ndarray,
+    field_y: np.ndarray,
     sums: np.ndarray,
 ) -> None:
     """Column sums of one row of cells. Neighbours that move alike are compared in one stretch, which is what makes it fast."""
-    num_cells = (width + _CELL_PX - 1) // _CELL_PX
-    cell = 0
+    num_cells, top = np.uintp((width + _CELL_PX - 1) // _CELL_PX), row * _CELL_PX
+    one, line = np.uintp(1), np.uintp(row)
+    cell = np.uintp(0)
     while cell < num_cells:
-        x, y = int(motion_x[cell]), int(motion_y[cell])
-        left = cell * _CELL_PX
-        first_row, last_row = top + (y >> 2), top + (y >> 2) + _CELL_PX + (y & 3 != 0)
-        rows_inside = top + _CELL_PX <= height and first_row >= 0 and last_row <= height
-        first_inside = max(0, -(x >> 2))
-        last_inside = min(width, width - (x >> 2) - (x & 3 != 0))
-        end = cell + 1
+        x, y = field_x[line, cell], field_y[line, cell]
+        part_x, part_y, whole_x, whole_y = int(x) & 3, int(y) & 3, int(x) >> 2, int(y) >> 2
+        left = int(cell) * _CELL_PX
+        rows_inside = top + _CELL_PX <= height and top + whole_y >= 0 and top + whole_y + _CELL_PX + (part_y != 0) <= height
+        first_inside = max(0, -whole_x)
+        last_inside = min(width, width - whole_x - (part_x != 0))
         if not rows_inside or left < first_inside or left + _CELL_PX > last_inside:
-            _add_clamped(now, then, pitches, width, height, left, top, (x, y), sums[left : min(width, left + _CELL_PX)])
-            cell = end
+            _add_clamped(now, then, pitches, width, height, left, top, (int(x), int(y)), sums)
+            cell += one
             continue
-        while end < num_cells and motion_x[end] == x and motion_y[end] == y and (end + 1) * _CELL_PX <= last_inside:
-            end += 1
+        last_cell = np.uintp(last_inside // _CELL_PX)
+        cell += one
+        while cell < last_cell and field_x[line, cell] == x and field_y[line, cell] == y:
+            cell += one
+        end = int(cell) * _CELL_PX
         now_at = top * pitches[0] + left
-        then_at = (top + (y >> 2)) * pitches[1] + left + (x >> 2)
-        stretch = sums[left : end * _CELL_PX]
-        if (x | y) & 3:
-            _add_bilinear(now, now_at, then, then_at, pitches, (x & 3, y & 3), stretch)
+        then_at = (top + whole_y) * pitches[1] + left + whole_x
+        if part_x or part_y:
+            _add_bilinear(now, now_at, then, then_at, pitches, (part_x, part_y), sums, left, end)
         else:
-            _add_plain(now, now_at, then, then_at, pitches, stretch)
-        cell = end
+            _add_plain(now, now_at, then, then_at, pitches, sums, left, end)
 
 
 @compiled
@@ -212,14 +283,13 @@ def residual_grid(
         num_rows = min(MACROBLOCK_PX, height - MACROBLOCK_PX * row)
         sums[:] = 0
         for half in range((num_rows + _CELL_PX - 1) // _CELL_PX):
-            cells = 2 * row + half
-            _add_cell_row(now, then, pitches, width, height, cells * _CELL_PX, field_x[cells], field_y[cells], sums)
+            _add_cell_row(now, then, pitches, width, height, 2 * row + half, field_x, field_y, sums)
         for column in range(columns):
             left = column * MACROBLOCK_PX
             right = min(width, left + MACROBLOCK_PX)
-            total = 0
-            for x in range(left, right):
-                total += sums[x]
+            total = np.uint32(0)
+            for x in range(np.uintp(left), np.uintp(right)):
+                total += np.uint32(sums[x])
             residual_RC[row, column] = total / (num_rows * (right - left))
 
 
@@ -234,17 +304,35 @@ def keep_past(field_x: np.ndarray, field_y: np.ndarray, source: np.ndarray) -> N
                 field_y[row, column] = 0
 
 
+@compiled
+def grids(
+    vectors: np.ndarray,
+    now: np.ndarray,
+    then: np.ndarray,
+    pitches: tuple[int, int],
+    width: int,
+    height: int,
+    has_past: bool,
+) -> tuple[np.ndarray, np.ndarray]:
+    """Motion in pixels and residual in luma levels of one frame, float32 [R, C] each; the residual is zero without a past."""
+    rows, columns = (height + MACROBLOCK_PX - 1) // MACROBLOCK_PX, (width + MACROBLOCK_PX - 1) // MACROBLOCK_PX
+    field_x, field_y = np.zeros((2 * rows, 2 * columns), np.int32), np.zeros((2 * rows, 2 * columns), np.int32)
+    source = np.zeros((2 * rows, 2 * columns), np.uint8)
+    motion_RC, residual_RC = np.zeros((rows, columns), np.float32), np.zeros((rows, columns), np.float32)
+    if len(vectors):
+        paint_vectors(vectors, field_x, field_y, source)
+        motion_grid(field_x, field_y, motion_RC)
+    if has_past:
+        keep_past(field_x, field_y, source)
+        residual_grid(now, then, pitches, width, height, field_x, field_y, residual_RC)
+    return motion_RC, residual_RC
+
+
 def warm_up() -> None:
     """Compile (or load from the cache) every function here."""
     mean_qp(_frozen(np.zeros(5, np.int32)), 5, 26)
-    field = np.zeros((4, 4), np.int32)
-    source = np.zeros((4, 4), np.uint8)
-    grid = np.zeros((2, 2), np.float32)
-    paint_vectors(_frozen(np.zeros(1, MOTION_VECTOR)), field, field, source)
-    motion_grid(field, field, grid)
-    keep_past(field, field, source)
     luma = _frozen(np.zeros(32 * 32, np.uint8))
-    residual_grid(luma, luma, (32, 32), 32, 32, field, field, grid)
+    grids(_frozen(np.zeros(1, MOTION_VECTOR)), luma, luma, (32, 32), 32, 32, True)
 
 
 def _frozen(array: np.ndarray) -> np.ndarray:

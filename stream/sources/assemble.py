@@ -52,7 +52,7 @@ class Assembler:
             return []
         if self._canonical is None:
             return [self._plain(each) for each in self._filtered(packet)]
-        if packet.has_sidedata("new_extradata"):
+        if packet.is_keyframe and packet.has_sidedata("new_extradata"):
             self._canonical.set_extradata(bytes(packet.get_sidedata("new_extradata")))
         unit = self._canonical.push(bytes(packet))
         if unit is None:
@@ -68,12 +68,13 @@ class Assembler:
         return [self._packet(*picture) for picture in self._joiner.flush()]
 
     def _packet(self, packet: av.Packet[av.VideoStream], unit: AccessUnit) -> Packet:
-        moment = self._clock.moment(packet.pts if packet.pts is not None else packet.dts, self._time_base)
+        pts, dts = packet.pts, packet.dts
+        moment = self._clock.moment(pts if pts is not None else dts, self._time_base)
         width, height = unit.size_px or (self._stream.codec_context.width, self._stream.codec_context.height)
         return Packet(
             data=unit.data,
-            pts=packet.pts if packet.pts is not None else round(moment.pts_s / self._time_base),
-            dts=packet.dts,
+            pts=pts if pts is not None else round(moment.pts_s / self._time_base),
+            dts=dts,
             time_base=self._time_base,
             pts_s=moment.pts_s,
             media_s=moment.media_s,

@@ -36,6 +36,9 @@ class PictureJoiner:
     def push(self, picture: Picture) -> list[Picture]:
         """Pictures that are whole, in order: none, one or two."""
         self._num_pushed += 1
+        if self._is_whole(picture):
+            self._last_pts = picture.packet.pts
+            return [picture]
         if picture.unit.continues and self._num_pushed > 1 and self._last_pts in (picture.packet.pts, None):
             self._is_cut = True
             self._add(picture)
@@ -46,6 +49,10 @@ class PictureJoiner:
             self._held = picture
             return ready
         return [*ready, picture]
+
+    def _is_whole(self, picture: Picture) -> bool:
+        """The usual case, told quickly: nothing waits, and nothing will come to this picture."""
+        return self._held is None and self._num_pushed > 1 and not self._is_cut and not picture.unit.continues
 
     def _add(self, piece: Picture) -> None:
         if self._held is None:

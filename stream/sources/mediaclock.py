@@ -7,8 +7,8 @@ media time goes on from where it was.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from fractions import Fraction
+from typing import NamedTuple
 
 from stream.units import MEDIA_CLOCK_HZ
 
@@ -24,8 +24,7 @@ _DEFAULT_STEP = MEDIA_CLOCK_HZ // 25
 """Step between frames until one has been seen."""
 
 
-@dataclass(frozen=True, slots=True)
-class Moment:
+class Moment(NamedTuple):
     """Presentation time and its running maximum, media seconds; `discontinuity` as in `Packet`."""
 
     pts_s: float
@@ -35,8 +34,8 @@ class Moment:
 
 def to_media_ticks(ticks: int, time_base: Fraction) -> int:
     """Ticks of `time_base` to 90 kHz ticks, nearest, halves away from zero: FFmpeg's own rounding when it rescales."""
-    scaled, divisor = 2 * abs(ticks) * time_base.numerator * MEDIA_CLOCK_HZ, 2 * time_base.denominator
-    rounded = (scaled + time_base.denominator) // divisor
+    denominator = time_base.denominator
+    rounded = (2 * abs(ticks) * time_base.numerator * MEDIA_CLOCK_HZ + denominator) // (2 * denominator)
     return rounded if ticks >= 0 else -rounded
 
 

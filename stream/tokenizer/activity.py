@@ -23,40 +23,32 @@ NOISE_MOST = 8.0
 """Luma levels; a higher median is not noise but a new scene."""
 MOVED_PX = 0.25
 """A macroblock that moves less than this was compared in place already."""
-_EIGHT_BIT_LUMA_PLANE = frozenset({"yuv420p", "yuvj420p", "yuv422p", "yuvj422p", "yuv444p", "yuvj444p", "nv12", "gray"})
-"""Pixel formats whose first plane is luma, a byte per pixel."""
 _EVERY_ROW = 2
 """Rows from one compared row to the next."""
 
 
+def noise_level(ranked_residual: np.ndarray) -> float:
+    """Residual, luma levels, that noise alone may leave in a macroblock; from the frame's residuals in rising order."""
+    return min(NOISE_RATIO * percentile(ranked_residual, 50.0), NOISE_MOST)
+
+
 def num_active_blocks(
-    frame: DecodedFrame, previous: DecodedFrame | None, evidence: FrameEvidence, sums: BlockSums, still_residual: float
+    frame: DecodedFrame, previous: DecodedFrame | None, evidence: FrameEvidence, sums: BlockSums, least: float
 ) -> int:
-    """Blocks whose mean luma change stands `still_residual` levels over the frame's noise."""
-    noise = min(NOISE_RATIO * percentile(evidence.residual, 50.0), NOISE_MOST)
+    """Blocks whose mean luma change is more than `least` levels."""
     change_RC = _change(frame, previous, evidence)
-    return int(np.count_nonzero(sums(change_RC) > (noise + still_residual) * BLOCK_PX * BLOCK_PX))
+    return int(np.count_nonzero(sums(change_RC) > least * BLOCK_PX * BLOCK_PX))
 
 
 def _change(frame: DecodedFrame, previous: DecodedFrame | None, evidence: FrameEvidence) -> np.ndarray:
-    """Mean absolute luma change in place, float32 [R, C]; of pictures that are not plain eight-bit, the residual."""
+    """Mean absolute luma change in place, float32 [R, C]: where nothing moves the residual, which was compared in place already."""
     change_RC = evidence.residual.copy()
     if previous is not None and (frame.width, frame.height) == (previous.width, previous.height):
-        now, then = _luma(frame), _luma(previous)
-        if now is not None and then is not None:
-            change_where_moved(*now, *then, frame.width, frame.height, evidence.motion_px, change_RC)
+        now, then = frame.luma, previous.luma
+        change_where_moved(
+            now.levels, now.pitch, then.levels, then.pitch, frame.width, frame.height, evidence.motion_px, change_RC
+        )
     return change_RC
-
-
-def _luma(frame: DecodedFrame) -> tuple[np.ndarray, int] | None:
-    """Luma as flat read-only bytes and its line size."""
-    picture = frame.picture
-    if picture.format.name not in _EIGHT_BIT_LUMA_PLANE:
-        return None
-    plane = picture.planes[0]
-    flat = np.frombuffer(memoryview(plane), np.uint8)
-    flat.flags.writeable = False
-    return flat, plane.line_size
 
 
 @compiled

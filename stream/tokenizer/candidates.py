@@ -15,14 +15,11 @@ from itertools import islice
 
 import numpy as np
 
-from ov2.canvas import BLOCK_PX
 from stream.codec.decode import DecodedFrame
 from stream.codec.picture import Picture
+from stream.codec.resample import copy_blocks
 from stream.tokenizer.evidence import BlockEvidence, Scorer
 from stream.units import FrameEvidence
-
-WHOLE_SHARE = 0.5
-"""Share of a picture's blocks from which taking the whole picture is cheaper."""
 
 Measure = Callable[[DecodedFrame, DecodedFrame | None], FrameEvidence]
 
@@ -48,16 +45,13 @@ class HeldFrame:
             self._canvas = self._picture(*canvas_wh)
             self._picture = None
 
-    def blocks(self, canvas_wh: tuple[int, int], rows_cols: np.ndarray) -> np.ndarray:
-        """Blocks (row, col) [n, 2] of the frame at canvas size, uint8 [n, 28, 28, 3] RGB."""
-        width, height = canvas_wh
-        if self._picture is not None and len(rows_cols) * BLOCK_PX * BLOCK_PX < WHOLE_SHARE * width * height:
-            return self._picture.blocks(width, height, rows_cols)
-        canvas = self._picture(width, height) if self._picture is not None else self._canvas
-        assert canvas is not None, "expected a picture, at full or at canvas size"
-        tiles = canvas.reshape(height // BLOCK_PX, BLOCK_PX, width // BLOCK_PX, BLOCK_PX, 3)
-        taken: np.ndarray = tiles[rows_cols[:, 0], :, rows_cols[:, 1]]
-        return taken
+    def paint(self, canvas_wh: tuple[int, int], rows_cols: np.ndarray, canvases: np.ndarray, first_tile: int) -> None:
+        """Put blocks (row, col) [n, 2] of the frame at canvas size on `canvases`, as tiles `first_tile` and following."""
+        if self._picture is not None:
+            self._picture.paint(*canvas_wh, rows_cols, canvases, first_tile)
+            return
+        assert self._canvas is not None, "expected a picture, at full or at canvas size"
+        copy_blocks(self._canvas, np.ascontiguousarray(rows_cols, np.int64), canvases, first_tile)
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,23 +100,27 @@ class OpenFrames:
         self._bin_s = bin_s
         self._analysis_fps = analysis_fps
         self._held_frames = held_frames
+        self._at_most_held = 0
         self._best: _Best | None = None
         self._previous: DecodedFrame | None = None
 
-    def add(self, frame: DecodedFrame, bin_: int, cost: float) -> None:
-        """Take the next frame in display order."""
-        slot = (bin_, int((frame.media_s - bin_ * self._bin_s) * self._analysis_fps))
+    def add(self, frame: DecodedFrame, bin_: int, cost: float) -> bool:
+        """Take the next frame in display order; True when it is the first of its bin."""
+        media_s = frame.media_s
+        slot = (bin_, int((media_s - bin_ * self._bin_s) * self._analysis_fps))
         if self._best is None or slot != self._best.slot:
             self._decide()
             self._best = _Best(slot, cost, frame, self._previous)
         elif cost > self._best.cost:
             self._best = _Best(slot, cost, frame, self._previous)
-        if not self.bins or self.bins[-1].index != bin_:
+        opens_bin = not self.bins or self.bins[-1].index != bin_
+        if opens_bin:
             self.bins.append(OpenBin(bin_, self._hold(frame)))
         newest = self.bins[-1]
         newest.num_frames += 1
-        newest.last_s, newest.last_wall_s = frame.media_s, frame.wall_s
+        newest.last_s, newest.last_wall_s = media_s, frame.wall_s
         self._previous = frame
+        return opens_bin
 
     def take(self, end: int) -> list[OpenBin]:
         """Remove and return the bins up to `end`, inclusive."""
@@ -166,7 +164,10 @@ class OpenFrames:
         newest = self.bins[-1].anchor if self.bins else None
         if newest is not None and newest.frame_id == frame.frame_id:
             return newest
-        full_size = [held for bin_ in self.bins for held in bin_.held() if held.is_full_size]
-        if len(full_size) >= self._held_frames:
-            full_size[0].shrink(self._scorer.canvas_wh)
+        if self._at_most_held >= self._held_frames:
+            full_size = [held for bin_ in self.bins for held in bin_.held() if held.is_full_size]
+            if len(full_size) >= self._held_frames:
+                full_size.pop(0).shrink(self._scorer.canvas_wh)
+            self._at_most_held = len(full_size)
+        self._at_most_held += 1
         return HeldFrame(frame)

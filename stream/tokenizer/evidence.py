@@ -15,7 +15,7 @@ import numpy as np
 
 from ov2.canvas import BLOCK_PX
 from stream.codec.decode import DecodedFrame
-from stream.tokenizer.activity import num_active_blocks
+from stream.tokenizer.activity import noise_level, num_active_blocks
 from stream.tokenizer.pack import canvas_size
 from stream.tokenizer.saliency import BlockSums, bits_grid, fused_grid
 from stream.tokenizer.settings import TokenizerSettings
@@ -48,16 +48,24 @@ class Scorer:
 
     def judge(self, frame: DecodedFrame, previous: DecodedFrame | None, evidence: FrameEvidence) -> BlockEvidence | None:
         """Scores and activity of a frame; None for one that is not worth its timestamp."""
-        active = num_active_blocks(frame, previous, evidence, self.sums, self._settings.still_residual)
-        if not active and self._settings.still_share:
+        s = self._settings
+        ranked_residual = np.sort(evidence.residual, axis=None)
+        least = noise_level(ranked_residual) + s.still_residual
+        active = num_active_blocks(frame, previous, evidence, self.sums, least)
+        if not active and s.still_share:
             return None
-        return BlockEvidence(self.scores(evidence), active)
+        return BlockEvidence(self.scores(evidence, ranked_residual), active)
 
-    def scores(self, evidence: FrameEvidence) -> np.ndarray:
-        """Fused motion and residual summed over each block, plus the bit prior where bits are known, float32 [B, D]."""
+    def scores(self, evidence: FrameEvidence, ranked_residual: np.ndarray | None = None) -> np.ndarray:
+        """Fused motion and residual summed over each block, plus the bit prior where bits are known, float32 [B, D].
+        `ranked_residual`: the residuals in rising order, where the caller has sorted them already."""
         s = self._settings
         fused_RC = fused_grid(
-            evidence.motion_px, evidence.residual, weight_motion=s.weight_motion, weight_residual=s.weight_residual
+            evidence.motion_px,
+            evidence.residual,
+            weight_motion=s.weight_motion,
+            weight_residual=s.weight_residual,
+            ranked_residual=ranked_residual,
         )
         if evidence.bits is not None and s.weight_bits:
             fused_RC = fused_RC + s.weight_bits * bits_grid(evidence.bits)

@@ -29,8 +29,9 @@ class Source(Protocol):
     @property
     def media_s(self) -> float: ...
 
-    def blocks(self, canvas_wh: tuple[int, int], rows_cols: np.ndarray) -> np.ndarray:
-        """Blocks (row, col) [n, 2] of the frame at canvas size, uint8 [n, 28, 28, 3] RGB."""
+    def paint(self, canvas_wh: tuple[int, int], rows_cols: np.ndarray, canvases: np.ndarray, first_tile: int) -> None:
+        """Put blocks (row, col) [n, 2] of the frame at canvas size on `canvases`, uint8 [N, H, W, 3] RGB, as tiles `first_tile` and
+        following in reading order."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -65,12 +66,10 @@ def pack(sources: Sequence[Source], chosen: np.ndarray, canvas_wh: tuple[int, in
     anchor[:, 1], anchor[:, 2] = np.divmod(np.arange(per_canvas), num_cols)
     placed = np.concatenate((anchor, in_reading_order(chosen.astype(np.int64))))
     canvases = np.empty((len(placed) // per_canvas, height, width, 3), np.uint8)
-    tiles = canvases.reshape(-1, num_rows, BLOCK_PX, num_cols, BLOCK_PX, 3)
     runs: list[tuple[float, int]] = []
     for low, high in _stretches(placed[:, 0]):
         source = sources[int(placed[low, 0])]
-        canvas, block = np.divmod(np.arange(low, high), per_canvas)
-        tiles[canvas, block // num_cols, :, block % num_cols] = source.blocks(canvas_wh, placed[low:high, 1:])
+        source.paint(canvas_wh, placed[low:high, 1:], canvases, low)
         runs.append((source.media_s, high - low))
     frame_ids = np.array([source.frame_id for source in sources], np.int64)
     return Canvases(

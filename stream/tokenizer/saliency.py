@@ -13,6 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from ov2.canvas import BLOCK_PX
+from stream.codec.compiled import compiled
 
 MACROBLOCK_PX = 16
 """Side of a macroblock (H.264 3.85)."""
@@ -42,12 +43,18 @@ def fused_map(
 
 
 def fused_grid(
-    motion_px_RC: np.ndarray, residual_RC: np.ndarray, *, weight_motion: float = 1.0, weight_residual: float = 1.0
+    motion_px_RC: np.ndarray,
+    residual_RC: np.ndarray,
+    *,
+    weight_motion: float = 1.0,
+    weight_residual: float = 1.0,
+    ranked_residual: np.ndarray | None = None,
 ) -> np.ndarray:
-    """The same on the macroblock grid, float [R, C]: motion magnitude in pixels and mean absolute luma residual."""
+    """The same on the macroblock grid, float [R, C]: motion magnitude in pixels and mean absolute luma residual.
+    `ranked_residual`: the residuals in rising order, where the caller has sorted them already."""
     total = weight_motion + weight_residual
     fused: np.ndarray = normalised(motion_px_RC, MOTION_LEAST, share=weight_motion / total)
-    fused += normalised(residual_RC, RESIDUAL_LEAST, share=weight_residual / total)
+    fused += normalised(residual_RC, RESIDUAL_LEAST, share=weight_residual / total, ranked=ranked_residual)
     return fused
 
 
@@ -57,16 +64,23 @@ def bits_grid(bits_RC: np.ndarray) -> np.ndarray:
     return normalised(effort, MOTION_LEAST, percent=BITS_PERCENTILE)
 
 
-def normalised(values: np.ndarray, least: float, *, percent: float = EVIDENCE_PERCENTILE, share: float = 1.0) -> np.ndarray:
+def normalised(
+    values: np.ndarray,
+    least: float,
+    *,
+    percent: float = EVIDENCE_PERCENTILE,
+    share: float = 1.0,
+    ranked: np.ndarray | None = None,
+) -> np.ndarray:
     """`values`, none negative, divided by their percentile (at least `least`) and cut at 1; then times `share`."""
-    scaled: np.ndarray = values * (share / max(percentile(values, percent), least))
+    ranked = np.sort(values, axis=None) if ranked is None else ranked
+    scaled: np.ndarray = values * (share / max(percentile(ranked, percent), least))
     np.minimum(scaled, share, out=scaled)
     return scaled
 
 
-def percentile(values: np.ndarray, percent: float) -> float:
-    """`np.percentile` (linear) of few values, at a tenth of its overhead: a vectorised sort beats a selection here."""
-    ranked = np.sort(values, axis=None)
+def percentile(ranked: np.ndarray, percent: float) -> float:
+    """`np.percentile` (linear) of few values in rising order, at a tenth of its overhead: a vectorised sort beats a selection here."""
     at = (ranked.size - 1) * percent / 100.0
     below = int(at)
     low, high = float(ranked[below]), float(ranked[min(below + 1, ranked.size - 1)])
@@ -90,9 +104,36 @@ class BlockSums:
         return cls(rows=_shared_px(height, canvas_height), cols=_shared_px(width, canvas_width))
 
     def __call__(self, grid_RC: np.ndarray) -> np.ndarray:
-        """Sum of the map over every block's pixels, float64 [B, D]."""
-        sums: np.ndarray = self.rows @ grid_RC @ self.cols.T
-        return sums
+        """Sum of the map over every block's pixels, float64 [B, D]. Always in one order, so the same bits on every machine."""
+        sums_BD = np.empty((len(self.rows), len(self.cols)))
+        _add_up(self.rows, self.cols, grid_RC, sums_BD)
+        return sums_BD
+
+
+@compiled
+def _add_up(rows_BR: np.ndarray, cols_DC: np.ndarray, grid_RC: np.ndarray, sums_BD: np.ndarray) -> None:
+    """rows @ grid @ cols.T; every block shares pixels with a few macroblocks that lie together."""
+    num_rows, num_cols = grid_RC.shape
+    line_C = np.empty(num_cols)
+    first_row = 0
+    for block_row in range(len(rows_BR)):
+        while rows_BR[block_row, first_row] == 0.0:
+            first_row += 1
+        line_C[:] = 0.0
+        row = first_row
+        while row < num_rows and rows_BR[block_row, row] != 0.0:
+            for col in range(num_cols):
+                line_C[col] += rows_BR[block_row, row] * grid_RC[row, col]
+            row += 1
+        first_col = 0
+        for block_col in range(len(cols_DC)):
+            while cols_DC[block_col, first_col] == 0.0:
+                first_col += 1
+            total, col = 0.0, first_col
+            while col < num_cols and cols_DC[block_col, col] != 0.0:
+                total += cols_DC[block_col, col] * line_C[col]
+                col += 1
+            sums_BD[block_row, block_col] = total
 
 
 def _shared_px(source_px: int, canvas_px: int) -> np.ndarray:
@@ -103,3 +144,10 @@ def _shared_px(source_px: int, canvas_px: int) -> np.ndarray:
     overlap = np.minimum(edges[None, 1:], block_starts + BLOCK_PX) - np.maximum(edges[None, :-1], block_starts)
     shared: np.ndarray = np.maximum(overlap, 0.0)
     return shared
+
+
+def warm_up() -> None:
+    """Compile (or load from the cache) the sums, for grids of either precision."""
+    sums = BlockSums.between((BLOCK_PX, BLOCK_PX), (BLOCK_PX, BLOCK_PX))
+    sums(np.zeros((2, 2), np.float32))
+    sums(np.zeros((2, 2)))

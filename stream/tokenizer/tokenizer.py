@@ -78,9 +78,9 @@ class Tokenizer:
         measure: Measure = measure_frame,
     ) -> None:
         self.settings = settings or TokenizerSettings()
-        self._decoder: FrameSource = decoder or Decoder(name)
-        self._measure = measure
         self._costs = FrameCosts(self.settings.cost, self.settings.scene_cut_ratio)
+        self._decoder: FrameSource = decoder or Decoder(name, with_qp=self._costs.needs_qp)
+        self._measure = measure
         self._stream: _Stream | None = None
         self._quota: FixedQuota | QuotaController | None = None
         self._stats = TokenizerStats()
@@ -161,11 +161,13 @@ class Tokenizer:
     def _add(self, stream: _Stream, frame: DecodedFrame) -> list[CanvasGroup]:
         qp = frame.mean_qp if self._costs.needs_qp else float("nan")
         cost = self._costs.of(frame.packet.size_bytes, is_key=frame.is_key, mean_qp=qp)
-        spans = stream.partition.push(frame.media_s, cost)
-        stream.frames.add(frame, stream.partition.newest, cost)
+        partition, frames = stream.partition, stream.frames
+        spans = partition.push(frame.media_s, cost)
+        opens_bin = frames.add(frame, partition.newest, cost)
         stream.step_s, stream.last = frame.media_s - stream.last.media_s or stream.step_s, frame
-        groups = self._emit(stream, spans)
-        stream.frames.drop_anchors(stream.partition.earliest_next)
+        groups = self._emit(stream, spans) if spans else []
+        if opens_bin:
+            frames.drop_anchors(partition.earliest_next)
         self._stats.num_frames += 1
         return groups
 
