@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from stream.codec import evidence
+from stream.codec.macroblocks import parser
 from stream.tokenizer import activity, saliency
 
 if __name__ == "__main__":
     evidence.warm_up()
+    parser.warm_up()
     activity.warm_up()
     saliency.warm_up()

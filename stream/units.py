@@ -60,7 +60,9 @@ class FrameEvidence:
 
     - `frame_id`: count in display order since the stream began.
     - `motion_px`, `residual`, `bits`: float32 [R, C] per macroblock: motion vector magnitude in luma pixels; mean absolute
-      motion-compensated luma difference; bits (None until the slice parser exists).
+      motion-compensated luma difference; bits that the slice data spent on it.
+    - `levels`: float32 [R, C], sum of absolute quantised levels per macroblock, the residual as it was coded. This and `bits` are None
+      where the slice data was not read, or could not be.
     - `mean_qp`: mean quantiser, or NaN when the stream does not tell.
     - `picture`: (width, height) -> uint8 [height, width, 3] RGB, resized when asked.
     """
@@ -74,6 +76,7 @@ class FrameEvidence:
     motion_px: np.ndarray
     residual: np.ndarray
     bits: np.ndarray | None
+    levels: np.ndarray | None = None
     picture: Callable[[int, int], np.ndarray]
 
 

@@ -24,7 +24,7 @@ from stream.codec.annexb import (
     split_avcc,
     unescape,
 )
-from stream.codec.sps import picture_size
+from stream.codec.parameter_sets import picture_size
 from stream.sources import open_source
 
 nals = st.lists(

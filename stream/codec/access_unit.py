@@ -28,7 +28,7 @@ from stream.codec.annexb import (
     split_annexb,
     split_avcc,
 )
-from stream.codec.sps import parameter_set_id, picture_size
+from stream.codec.parameter_sets import parameter_set_id, picture_size
 
 _PARAMETER_SETS = frozenset({int(NalType.SPS), int(NalType.PPS)})
 _DROPPED = frozenset(

@@ -173,6 +173,11 @@ class BitReader:
         self._bits = int.from_bytes(payload, "big")
         self._left = 8 * len(payload)
 
+    @property
+    def num_left(self) -> int:
+        """Bits that were not read yet."""
+        return self._left
+
     def u(self, count: int) -> int:
         """`count` bits, most significant first."""
         if count > self._left:

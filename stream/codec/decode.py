@@ -17,7 +17,9 @@ import numpy as np
 from av.sidedata.sidedata import SideDataContainer
 
 from stream.codec.access_unit import starts_decoding
+from stream.codec.annexb import TYPE_MASK, NalType, split_annexb
 from stream.codec.buffers import flat
+from stream.codec.macroblocks import MacroblockFrame, MacroblockParser
 from stream.codec.residual import MOTION_VECTOR, mean_qp
 from stream.units import Packet
 
@@ -31,6 +33,7 @@ MAX_LOST = 1024
 _LOG_EVERY_S = 1.0
 _PICTURE_TYPES = {1: "I", 2: "P", 3: "B", 4: "S", 5: "SI", 6: "SP", 7: "BI"}
 """FFmpeg's AVPictureType."""
+_SETS = frozenset({int(NalType.SPS), int(NalType.PPS)})
 _VENC_BLOCKS_INTS = 5
 """32-bit fields of FFmpeg's AVVideoBlockParams; the last is delta_qp."""
 _EIGHT_BIT_LUMA_PLANE = frozenset({"yuv420p", "yuvj420p", "yuv422p", "yuvj422p", "yuv444p", "yuvj444p", "nv12", "gray"})
@@ -52,15 +55,22 @@ class DecodedFrame:
     - `picture`: the PyAV frame; holds the decoder's picture buffer as long as it lives.
     """
 
-    __slots__ = ("_luma", "_side_data", "frame_id", "height", "packet", "picture", "picture_type", "width")
+    __slots__ = ("_luma", "_parse", "_side_data", "frame_id", "height", "packet", "picture", "picture_type", "width")
 
-    def __init__(self, frame_id: int, packet: Packet, picture: av.VideoFrame) -> None:
+    def __init__(
+        self,
+        frame_id: int,
+        packet: Packet,
+        picture: av.VideoFrame,
+        parse: Callable[[Packet], MacroblockFrame | None] | None = None,
+    ) -> None:
         self.frame_id = frame_id
         self.packet = packet
         self.picture = picture
         self.picture_type = _PICTURE_TYPES.get(int(picture.pict_type), "?")
         self.width: int = picture.width
         self.height: int = picture.height
+        self._parse = parse
         self._luma: Luma | None = None
         self._side_data: tuple[float, np.ndarray | None] | None = None
 
@@ -92,6 +102,10 @@ class DecodedFrame:
             self._luma = Luma(flat(plane), plane.line_size)
         return self._luma
 
+    def macroblocks(self) -> MacroblockFrame | None:
+        """Bits of every macroblock, read from the packet now; None where that was not asked for, or cannot be done."""
+        return self._parse(self.packet) if self._parse is not None else None
+
     def side_data(self) -> tuple[float, np.ndarray | None]:
         """Mean quantiser (NaN when the codec does not tell) and motion vectors (`residual.MOTION_VECTOR` [n], None without any).
 
@@ -119,14 +133,28 @@ class Decoder:
 
     `skipped` counts, by reason: `no_keyframe` (packets before the first picture that decoding can start at),
     `damaged_packet` (refused by the decoder), `damaged_frame` (decoded with errors, so its pixels are guesses), `no_picture`
-    (accepted, but never shown). Without `with_qp` frames do not tell their quantiser, which saves a few percent of decoding.
+    (accepted, but never shown).
+
+    Without `with_qp` frames do not tell their quantiser, which saves a few percent of decoding. `with_macroblocks`: frames tell the
+    bits of their macroblocks, where the slice data can be read; the first reason why it cannot is logged, and `unread` counts the
+    pictures that were asked for in vain, by reason.
     """
 
-    def __init__(self, name: str = "", *, with_qp: bool = True, monotonic: Callable[[], float] = time.monotonic) -> None:
+    def __init__(
+        self,
+        name: str = "",
+        *,
+        with_qp: bool = True,
+        with_macroblocks: bool = False,
+        monotonic: Callable[[], float] = time.monotonic,
+    ) -> None:
         self.skipped: Counter[str] = Counter()
+        self.unread: Counter[str] = Counter()
         self.num_frames = 0
         self._name = name
         self._with_qp = with_qp
+        self._macroblocks = MacroblockParser() if with_macroblocks else None
+        self._told_unread = False
         self._monotonic = monotonic
         self._context: av.VideoCodecContext | None = None
         self._codec = ""
@@ -148,6 +176,8 @@ class Decoder:
         if self._context is None:
             self._context = _open(packet.codec, self._with_qp)
             self._codec = packet.codec
+        if self._macroblocks is not None and packet.codec == "h264" and packet.data[4] & TYPE_MASK in _SETS:
+            self._macroblocks.see_parameter_sets(split_annexb(packet.data))
         unit = av.Packet(packet.data)
         unit.pts = self._num_packets
         self._waiting[self._num_packets] = packet
@@ -191,9 +221,25 @@ class Decoder:
             if picture.is_corrupt:
                 self._skip("damaged_frame", packet)
                 continue
-            frames.append(DecodedFrame(self.num_frames, packet, picture))
+            parse = self._parse if self._macroblocks is not None and packet.codec == "h264" else None
+            frames.append(DecodedFrame(self.num_frames, packet, picture, parse))
             self.num_frames += 1
         return frames
+
+    def _parse(self, packet: Packet) -> MacroblockFrame | None:
+        """Macroblocks of a packet, if they can be relied on."""
+        assert self._macroblocks is not None
+        frame = self._macroblocks.push(packet.data)
+        if frame is not None and frame.is_whole:
+            return frame
+        reason = "unreadable" if frame is None else frame.refused or "damaged"
+        self.unread[reason] += 1
+        if not self._told_unread:
+            self._told_unread = True
+            log.warning(
+                "%s: no bits per macroblock (%s); evidence is motion, residual and size", self._name or "decoder", reason
+            )
+        return None
 
     def _give_up(self, before: int) -> None:
         """Packets numbered below `before` that gave no picture will give none."""

@@ -24,7 +24,7 @@ def measure(frame: DecodedFrame, previous: DecodedFrame | None) -> FrameEvidence
     """Grids of `frame`: motion from its vectors, residual against `previous` moved along them.
 
     A block without a vector into the past (intra, or another codec) is compared in place. Without a previous frame of the
-    same size the residual is zero. `bits` is None until the slice parser exists.
+    same size the residual is zero. `bits` and `levels` are None unless the decoder reads macroblocks and could.
     """
     mean_qp, vectors = frame.side_data()
     now = frame.luma
@@ -39,6 +39,7 @@ def measure(frame: DecodedFrame, previous: DecodedFrame | None) -> FrameEvidence
         frame.height,
         has_past,
     )
+    macroblocks, (rows, columns) = frame.macroblocks(), motion_RC.shape
     return FrameEvidence(
         frame_id=frame.frame_id,
         media_s=frame.media_s,
@@ -48,9 +49,15 @@ def measure(frame: DecodedFrame, previous: DecodedFrame | None) -> FrameEvidence
         mean_qp=mean_qp,
         motion_px=motion_RC,
         residual=residual_RC,
-        bits=None,
+        bits=_displayed(macroblocks.bits, rows, columns) if macroblocks is not None else None,
+        levels=_displayed(macroblocks.levels, rows, columns) if macroblocks is not None else None,
         picture=Picture(frame.picture),
     )
+
+
+def _displayed(grid: np.ndarray, rows: int, columns: int) -> np.ndarray:
+    """The part of a grid of the coded picture that is displayed, float32."""
+    return grid[:rows, :columns].astype(np.float32)
 
 
 def warm_up() -> None:

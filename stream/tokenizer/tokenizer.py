@@ -79,7 +79,9 @@ class Tokenizer:
     ) -> None:
         self.settings = settings or TokenizerSettings()
         self._costs = FrameCosts(self.settings.cost, self.settings.scene_cut_ratio)
-        self._decoder: FrameSource = decoder or Decoder(name, with_qp=self._costs.needs_qp)
+        self._decoder: FrameSource = decoder or Decoder(
+            name, with_qp=self._costs.needs_qp, with_macroblocks=self.settings.weight_bits > 0
+        )
         self._measure = measure
         self._stream: _Stream | None = None
         self._quota: FixedQuota | QuotaController | None = None

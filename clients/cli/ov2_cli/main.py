@@ -10,7 +10,7 @@ import sys
 
 import typer
 
-from ov2_cli import ask, bench, demo, evaluate, serve, tokenize, train
+from ov2_cli import ask, bench, demo, evaluate, macroblocks, serve, tokenize, train
 
 app = typer.Typer(
     help="Ask a live camera a question, and be told when something happens.",
@@ -22,6 +22,7 @@ app.command(name="demo")(demo.demo)
 app.command(name="serve")(serve.serve)
 app.command(name="ask")(ask.ask)
 app.command(name="tokenize")(tokenize.tokenize)
+app.command(name="macroblocks")(macroblocks.macroblocks)
 app.command(name="train")(train.train)
 app.add_typer(evaluate.app, name="eval")
 app.add_typer(bench.app, name="bench")

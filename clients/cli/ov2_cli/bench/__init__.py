@@ -29,6 +29,18 @@ def tokenize(
 
 
 @app.command()
+def macroblocks(
+    file: Annotated[Path, typer.Argument(help="An H.264 file.")],
+    repeats: Annotated[int, typer.Option(help="Pairs of runs; the median is told.", min=1)] = 5,
+    as_json: Json = False,
+) -> None:
+    """Reading every macroblock's bits against plain PyAV decoding of the same file, in turn, on one core."""
+    from ov2_cli.bench.macroblocks import bench_macroblocks
+
+    _tell(bench_macroblocks(file, repeats), as_json)
+
+
+@app.command()
 def soak(
     minutes: Annotated[int, typer.Option(help="Simulated minutes.", min=30)] = 60,
     seed: Annotated[int, typer.Option(help="World seed.")] = 900042,

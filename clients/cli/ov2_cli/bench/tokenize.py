@@ -16,7 +16,7 @@ from ov2_cli.bench.machine import one_core
 def bench_tokenize(path: Path, repeats: int) -> dict[str, float | int | str]:
     """Time `repeats` pairs after one warm-up pair."""
     with one_core():
-        pairs = [(_decode(path), _tokenize(path)) for _ in range(repeats + 1)][1:]
+        pairs = [(decode_time(path), _tokenize(path)) for _ in range(repeats + 1)][1:]
     decode_s = [decode[0] for decode, _ in pairs]
     tokenize_s = [whole[0] for _, whole in pairs]
     ratios = [whole / plain for plain, whole in zip(decode_s, tokenize_s, strict=True)]
@@ -34,7 +34,7 @@ def bench_tokenize(path: Path, repeats: int) -> dict[str, float | int | str]:
     }
 
 
-def _decode(path: Path) -> tuple[float, int]:
+def decode_time(path: Path) -> tuple[float, int]:
     """Seconds and frames of plain decoding."""
     import av
 

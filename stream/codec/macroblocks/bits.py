@@ -1,0 +1,104 @@
+"""Bits of a payload, read from compiled code.
+
+In: a payload as uint8 without emulation prevention, padded with `PADDING` zero bytes, and a state. Out: numbers; the state moves on.
+Past the end zeros are read, for as long as somebody asks: callers bound their loops and check `AT` against the end.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from stream.codec.compiled import leading_zeros_of, lean
+
+PADDING = 8
+"""Zero bytes behind a payload."""
+
+(
+    AT,
+    FAILED,
+    RANGE,
+    OFFSET,
+    AHEAD,
+    NEXT,
+    QP,
+    LAST_DELTA,
+    LEVELS,
+    END_FLAGS,
+    NUMBER,
+    TYPE,
+    IS_CABAC,
+    WIDTH,
+    NUM_MBS,
+    NUM_REF_0,
+    NUM_REF_1,
+    TRANSFORM_8X8,
+    INFERENCE,
+    HAS_CHROMA,
+    WITH_VECTORS,
+    ADDRESS,
+    LEFT,
+    ABOVE,
+    NUM_STATE,
+) = range(25)
+"""Places in the int64 state of a slice that is read.
+
+- `AT`: bits read; `FAILED`: something impossible was read. `RANGE`, `OFFSET`, `AHEAD`, `NEXT`: codIRange, codIOffset with `AHEAD` more
+  bits behind it, the next byte to fetch (see `arithmetic`). `QP`: QP_Y of the macroblock before; `LAST_DELTA`: its mb_qp_delta;
+  `LEVELS`: sum of absolute levels of this one. `END_FLAGS`: bits of all end_of_slice_flags.
+- Of the slice: its number in the picture, type, entropy coder, picture width and size in macroblocks, lengths of its reference lists,
+  transform_8x8_mode_flag, direct_8x8_inference_flag, whether there is chroma, whether vectors are wanted.
+- The macroblock that is read, and those left of and above it, -1 outside the slice.
+"""
+
+_LONGEST = 31
+"""Leading zeros of the longest Exp-Golomb code that fits 32 bits."""
+
+
+@lean
+def peek(data: np.ndarray, at: int) -> int:
+    """The next 32 bits from bit `at` on."""
+    first = at >> 3
+    if first < 0 or first > len(data) - PADDING:
+        return 0
+    i = np.uintp(first)
+    word = (np.uint64(data[i]) << np.uint64(24)) | (np.uint64(data[i + np.uintp(1)]) << np.uint64(16))
+    word |= (np.uint64(data[i + np.uintp(2)]) << np.uint64(8)) | np.uint64(data[i + np.uintp(3)])
+    word = (word << np.uint64(8)) | np.uint64(data[i + np.uintp(4)])
+    return np.int64((word >> np.uint64(8 - (at & 7))) & np.uint64(0xFFFFFFFF))
+
+
+@lean
+def leading_zeros(word: int) -> int:
+    """Zeros in front of the first one of 32 bits."""
+    return leading_zeros_of(word) - 32 if word else 32
+
+
+@lean
+def u(data: np.ndarray, state: np.ndarray, count: int) -> int:
+    """u(n), n at most 32 (H.264 7.2)."""
+    value = peek(data, state[AT]) >> (32 - count) if count else 0
+    state[AT] += count
+    return value
+
+
+@lean
+def ue(data: np.ndarray, state: np.ndarray) -> int:
+    """ue(v) (H.264 9.1)."""
+    word = peek(data, state[AT])
+    zeros = leading_zeros(word)
+    if zeros < 16:
+        state[AT] += 2 * zeros + 1
+        return (word >> (31 - 2 * zeros)) - 1
+    if zeros > _LONGEST:
+        state[FAILED] = 1
+        state[AT] += 32
+        return 0
+    state[AT] += zeros + 1
+    return (1 << zeros) - 1 + u(data, state, zeros)
+
+
+@lean
+def se(data: np.ndarray, state: np.ndarray) -> int:
+    """se(v) (H.264 9.1.1)."""
+    code = ue(data, state)
+    return (code + 1) >> 1 if code & 1 else -(code >> 1)
