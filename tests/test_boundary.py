@@ -71,9 +71,9 @@ def test_a_visit_in_a_noisy_picture_is_told_within_a_second_and_so_is_its_end(se
     assert left, told
 
 
-def test_a_single_large_picture_is_told_at_the_end_of_its_quarter_second() -> None:
+def test_a_single_large_picture_is_told_at_the_end_of_its_tenth_of_a_second() -> None:
     told = watch(camera(30, lambda t_s: 9000.0 if 20.55 <= t_s < 20.65 else 3500.0))
-    assert told[0][0] == pytest.approx(20.8)
+    assert told[0][0] == pytest.approx(20.7)
     assert told[0][1].after.label == "more"
 
 
@@ -126,6 +126,46 @@ def test_packets_out_of_order_and_all_at_one_time_raise_nothing() -> None:
     watch([packet(index, 1000.0) for index in (5, 3, 4, 900, 2, 2, 2, 901)])
 
 
+def test_a_rate_controls_echo_of_keyframes_is_silent() -> None:
+    """The two pictures after every keyframe are small, for the rate control pays for it there."""
+    told = watch(camera(120, lambda t_s: 3500.0 * (0.3 if 0 < t_s % 4 < 0.25 else 1.0)))
+    assert sum(change.type == "new" for _, change in told) <= 1
+
+
+def test_a_lamp_that_goes_on_right_after_a_keyframe_is_told() -> None:
+    """One picture, the second of its group of pictures."""
+    told = watch(camera(30, lambda t_s: 9000.0 if 20.05 <= t_s < 20.15 else 3500.0))
+    assert told[0][0] == pytest.approx(20.2)
+
+
+def test_a_constant_bit_rate_hides_a_visit_in_the_quantiser_and_complexity_finds_it() -> None:
+    def told(cost: str) -> list[Change]:
+        detector = BoundaryDetector("front", BoundarySettings(cost=cost), clock=lambda: ZERO_WALL_S)
+        random = np.random.default_rng(1)
+        packets = list(camera(40, lambda t_s: 3500.0, noise=0.05))
+        qps = (24 + 3 * (20 <= p.media_s < 30) + random.normal(0, 0.2) for p in packets)
+        return [change for p, qp in zip(packets, qps, strict=True) for change in detector.push(p, qp)]
+
+    came = [change.after.start_time - ZERO_WALL_S for change in told("complexity") if change.type == "new"]
+    assert any(20 <= t_s < 20.5 for t_s in came), came
+    assert any(30 <= t_s < 30.5 for t_s in came), came
+    assert not [change for change in told("bytes") if change.type == "new"]
+
+
+def test_complexity_without_a_quantiser_is_bytes() -> None:
+    packets = list(camera(50, visit))
+    told = [watch(packets, BoundarySettings(cost=cost)) for cost in ("complexity", "bytes")]
+    assert [(at_s, change.type) for at_s, change in told[0]] == [(at_s, change.type) for at_s, change in told[1]]
+
+
+def test_two_tellings_are_never_closer_than_the_refractory_time() -> None:
+    told = [at_s for at_s, change in watch(camera(120, lambda t_s: 3500.0 * (1 + t_s % 1.3))) if change.type != "end"]
+    assert len(told) > 10
+    assert np.diff(told).min() >= BoundarySettings().refractory_s - 1e-6
+
+
 def test_settings_out_of_range_are_refused() -> None:
+    with pytest.raises(SettingsError, match=r"boundary\.cost: expected one of bytes, log, complexity, got 'size'"):
+        BoundarySettings(cost="size")
     with pytest.raises(SettingsError, match=r"boundary\.onset: expected above 0, got 0"):
         BoundarySettings(onset=0)

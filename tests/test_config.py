@@ -65,7 +65,7 @@ def test_every_setting_and_its_default_is_a_decision() -> None:
         "queue_messages": 1000,
         "state_every_s": 5.0,
     }
-    assert BoundaryAlert().model_dump() == {"enabled": True, "onset": 6.0, "calm_s": 1.0, "refractory_s": 1.0}
+    assert BoundaryAlert().model_dump() == {"enabled": True, "onset": 4.5, "calm_s": 1.0, "refractory_s": 0.75}
 
 
 @pytest.mark.parametrize(

@@ -1,10 +1,16 @@
 """The alert that needs no model: a change in what the encoder spends, seen in the packets alone.
 
-In: packets in decode order. Out: `Change`s of boundary events. The cost stream is the mean size of the pictures that are not
-keyframes, in bins of a quarter second, on a log scale. Its level follows it slowly; its scale comes from the median step from
-bin to bin over the last half minute. Cumulative sums to both sides (Page, 1954) open an event as soon as the deviations of a
-few bins add up to `onset` scales: one bin when a lamp goes on, three for a small figure in a noisy picture. Then the level
-starts anew; an event ends when the new level has held for a while.
+In: packets in decode order, with their mean quantiser where somebody has read it. Out: `Change`s of boundary events. The cost
+stream is the mean log cost of the pictures that are not keyframes, in bins of a tenth of a second. Its level is the
+mean since the last change, later a running one; its scale comes from the median step from bin to bin over the last third of a
+minute. Cumulative sums to both sides (Page, 1954) open an event as soon as the deviations of a few bins add up to `onset` scales:
+one bin when a lamp goes on, some for a small figure in a noisy picture. Then the level starts anew; an event ends when the new
+level has held for a while.
+
+What follows a keyframe is left out for a moment: the rate control pays for the keyframe there, and nothing happened. A picture
+that stands out above the level is heard even there: a lamp may go on at any time.
+
+The defaults come from `ov2 bench boundaries`, docs/boundaries.md.
 """
 
 from __future__ import annotations
@@ -19,6 +25,7 @@ import numpy as np
 
 from stream.errors import SettingsError
 from stream.events.event import Change, Event, EventIds, Evidence
+from stream.tokenizer.costs import COSTS, FrameCosts
 from stream.units import Packet
 
 STEP_TO_SIGMA = 1.4826 / math.sqrt(2)
@@ -27,43 +34,62 @@ STEP_TO_SIGMA = 1.4826 / math.sqrt(2)
 FEW_BINS = 6
 """A scale from this many bins is taken twice as large: it may be far off."""
 
+ECHO_SHARE = 0.25
+"""No more than this part of the time between keyframes is left out after each."""
+
+LOUD = 1.5
+"""A bin in the wake of a keyframe counts when it is above the level by this many times `onset`."""
+
+BIN_EDGE = 1e-6
+"""Bins that a time may be early and still belong to the next: 0.3 s is in bin 3 of a tenth of a second."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BoundarySettings:
-    """Deviations are counted in running scales.
+    """Deviations are counted in running scales. Raises `SettingsError` for a value out of range.
 
+    - `cost`: bytes, log or complexity (`stream.tokenizer.costs`); complexity equals bytes where no quantiser is told.
+      `scene_cut_ratio`: a keyframe this many times the running keyframe size counts with its excess (0: never; a fixed camera's
+      keyframes tell what stands there, not what changed).
     - `onset`: sum of deviations that opens an event; `slack`: deviation per bin that is nothing.
-    - `calm_s`: how long the sums must stay under half of `onset` to end it; `refractory_s`: pause after an end.
+    - `calm_s`: how long the sums must stay under half of `onset` to end it; `refractory_s`: least time from one change that is
+      told to the next. `echo_s`: seconds after a keyframe that are left out.
     - `level_s`: time constant of the level; `scale_s`: memory of the scale; `warm_up_s`: bins seen before the first event.
-    - `floor`: least scale, in log units; `quiet_bytes`: sizes well under it count as the same.
+    - `floor`: least scale, in log units; `quiet_bytes`: costs well under it count as the same.
     """
 
-    bin_s: float = 0.25
-    onset: float = 6.0
-    slack: float = 0.5
+    bin_s: float = 0.1
+    cost: str = "complexity"
+    scene_cut_ratio: float = 0.0
+    onset: float = 4.5
+    slack: float = 1.0
     calm_s: float = 1.0
-    refractory_s: float = 1.0
-    level_s: float = 6.0
-    scale_s: float = 30.0
+    refractory_s: float = 0.75
+    echo_s: float = 0.25
+    level_s: float = 10.0
+    scale_s: float = 20.0
     warm_up_s: float = 3.0
     floor: float = 0.02
-    quiet_bytes: int = 200
+    quiet_bytes: int = 100
 
     def __post_init__(self) -> None:
         if not self.onset > 0:
             raise SettingsError(f"boundary.onset: expected above 0, got {self.onset}")
+        if self.cost not in COSTS:
+            raise SettingsError(f"boundary.cost: expected one of {', '.join(COSTS)}, got {self.cost!r}")
 
 
 @dataclass(slots=True)
 class Bin:
-    """A quarter second of packets."""
+    """The packets of `bin_s` seconds. `echoes`: in the wake of a keyframe."""
 
     index: int
     start_wall_s: float
     end_wall_s: float
-    total_bytes: int = 0
+    total_height: float = 0.0
     num_costed: int = 0
     num_frames: int = 0
+    echoes: bool = False
 
 
 class CostLevel:
@@ -94,7 +120,8 @@ class CostLevel:
             return 0.0
         self._steps.append(abs(cost - self._last))
         self._last = cost
-        deviation = (cost - self._level) / self._scale()
+        young = math.sqrt((self._num_bins - 1) / self._num_bins)  # a level of few bins is itself uncertain
+        deviation = young * (cost - self._level) / self._scale()
         self._level += (cost - self._level) * max(self._gain, 1 / self._num_bins)
         if not self.warm:
             return 0.0
@@ -102,9 +129,38 @@ class CostLevel:
         self.down = max(0.0, self.down - deviation - self._settings.slack)
         return max(self.up, self.down)
 
+    def stands_out(self, cost: float) -> bool:
+        """Whether a cost is so far above the level that no keyframe explains it."""
+        known = self.warm and self._num_bins > 1
+        return known and cost - self._level > LOUD * self._settings.onset * self._scale()
+
     def _scale(self) -> float:
         uncertain = 1 + FEW_BINS / len(self._steps)
         return max(STEP_TO_SIGMA * float(np.median(self._steps)) * uncertain, self._settings.floor)
+
+
+class Wake:
+    """Which bins lie in the wake of a keyframe."""
+
+    def __init__(self, settings: BoundarySettings) -> None:
+        self._settings = settings
+        self._key: int | None = None
+        self._most = math.inf
+
+    def restart(self) -> None:
+        self._key, self._most = None, math.inf
+
+    def see_key(self, index: int) -> None:
+        """A keyframe came in bin `index`."""
+        if self._key is not None and index > self._key:
+            self._most = ECHO_SHARE * (index - self._key)
+        self._key = index
+
+    def holds(self, index: int) -> bool:
+        """Whether the bin is left out: the keyframe's own is, for what stands with it."""
+        if self._key is None:
+            return False
+        return index - self._key < min(self._settings.echo_s / self._settings.bin_s, self._most)
 
 
 class BoundaryDetector:
@@ -122,27 +178,34 @@ class BoundaryDetector:
         self.settings = settings or BoundarySettings()
         self._ids = ids or EventIds()
         self._clock = clock
+        self._costs = FrameCosts(self.settings.cost, self.settings.scene_cut_ratio)
         self._level = CostLevel(self.settings)
+        self._wake = Wake(self.settings)
         self._bin: Bin | None = None
         self._since: Bin | None = None
         self._event: Event | None = None
         self._told: Event | None = None
-        self._num_calm = 0
+        self._restless = -1
         self._quiet_until = -1
 
-    def push(self, packet: Packet) -> list[Change]:
-        """Count one packet. Raises nothing: a packet out of order falls into the bin that is open."""
+    def push(self, packet: Packet, mean_qp: float = math.nan) -> list[Change]:
+        """Count one packet. `mean_qp`: over its macroblocks, NaN where nobody has read it. Raises nothing: a packet out of order
+        falls into the bin that is open."""
         changes = self.reset() if packet.discontinuity else []
-        index = math.floor(packet.media_s / self.settings.bin_s)
+        index = math.floor(packet.media_s / self.settings.bin_s + BIN_EDGE)
         if self._bin is None or index > self._bin.index:
             if self._bin is not None:
                 changes += self._close(self._bin)
-            self._bin = Bin(index, packet.wall_s, packet.wall_s)
+            self._bin = Bin(index, packet.wall_s, packet.wall_s, echoes=self._wake.holds(index))
         here = self._bin
         here.num_frames += 1
         here.end_wall_s = packet.wall_s
-        if not packet.is_key:
-            here.total_bytes += packet.size_bytes
+        cost = self._costs.of(packet.size_bytes, is_key=packet.is_key, mean_qp=mean_qp)
+        if packet.is_key:
+            self._wake.see_key(here.index)
+            here.echoes = not cost and self._wake.holds(here.index)
+        if cost or not packet.is_key:
+            here.total_height += self._height(cost)
             here.num_costed += 1
         return changes
 
@@ -152,12 +215,15 @@ class BoundaryDetector:
         self._bin = self._since = None
         self._quiet_until = -1
         self._level.restart()
+        self._wake.restart()
         return changes
 
     def _close(self, done: Bin) -> list[Change]:
-        if not done.num_costed:
+        height = done.total_height / done.num_costed if done.num_costed else -math.inf
+        if not done.num_costed or (done.echoes and not self._level.stands_out(height)):
+            self._pass_over(done)
             return []
-        total = self._level.push(math.log(self.settings.quiet_bytes + done.total_bytes / done.num_costed))
+        total = self._level.push(height)
         if self._event is not None:
             return self._go_on(self._event, done, total)
         if total <= 0:
@@ -168,31 +234,49 @@ class BoundaryDetector:
             return []
         self._event = self._told = self._open(self._since, total)
         first_sign = replace(self._event, score=0.0, top_score=0.0)
-        self._since, self._num_calm = None, 0
-        self._level.restart()
+        self._since = None
+        self._begin_anew(done)
         return [Change("new", first_sign, self._event)]
 
-    def _go_on(self, event: Event, done: Bin, total: float) -> list[Change]:
-        assert self._told is not None
+    def _height(self, cost: float) -> float:
+        """A picture's cost on a log scale (`log` is on one already)."""
+        return cost if self.settings.cost == "log" else math.log(self.settings.quiet_bytes + cost)
+
+    def _pass_over(self, done: Bin) -> None:
+        """A bin that says nothing of the cost, yet its pictures belong to what is open."""
+        if self._event is not None:
+            self._event = self._extended(self._event, done)
+        elif self._since is not None:
+            self._since = _joined(self._since, done)
+
+    def _extended(self, event: Event, done: Bin) -> Event:
         seen = event.evidence[0]
-        self._event = event = replace(
+        return replace(
             event,
-            score=round(total, 2),
-            top_score=max(event.top_score, round(total, 2)),
             frame_time=done.end_wall_s,
             frame_age_ms=self._age_ms(done),
             evidence=(replace(seen, end=done.end_wall_s, frames=seen.frames + done.num_frames),),
         )
-        if total >= self.settings.onset:
-            self._level.restart()
-            self._num_calm = 0
+
+    def _begin_anew(self, done: Bin) -> None:
+        """A change was told with this bin."""
+        self._level.restart()
+        self._restless = done.index
+        self._quiet_until = done.index + math.ceil(self.settings.refractory_s / self.settings.bin_s)
+
+    def _go_on(self, event: Event, done: Bin, total: float) -> list[Change]:
+        assert self._told is not None
+        score = round(total, 2)
+        self._event = event = replace(self._extended(event, done), score=score, top_score=max(event.top_score, score))
+        if total >= self.settings.onset and done.index >= self._quiet_until:
+            self._begin_anew(done)
             change = Change("update", self._told, event)
             self._told = event
             return [change]
-        self._num_calm = self._num_calm + 1 if total < self.settings.onset / 2 else 0
-        if self._num_calm * self.settings.bin_s < self.settings.calm_s:
+        if total >= self.settings.onset / 2:
+            self._restless = done.index
+        if (done.index - self._restless) * self.settings.bin_s < self.settings.calm_s:
             return []
-        self._quiet_until = done.index + math.ceil(self.settings.refractory_s / self.settings.bin_s)
         return [self._end(event)]
 
     def _open(self, since: Bin, total: float) -> Event:

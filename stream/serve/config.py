@@ -36,10 +36,10 @@ class BoundaryAlert(_Settings):
 
     enabled: bool = Field(default=True, description="publish boundary events")
     onset: float = Field(
-        default=6.0, gt=0, description="how far the cost must leave its running level, in running scales, summed up"
+        default=4.5, gt=0, description="how far the cost must leave its running level, in running scales, summed up"
     )
     calm_s: float = Field(default=1.0, gt=0, description="seconds of a steady cost that end an event")
-    refractory_s: float = Field(default=1.0, ge=0, description="seconds after an event's end in which none opens")
+    refractory_s: float = Field(default=0.75, ge=0, description="least seconds from one change that is told to the next")
 
 
 class CameraSettings(_Settings):

@@ -11,7 +11,7 @@ from typing import Annotated
 
 import typer
 
-from trainer.world import Renderer, World, WorldError, caption, write_file
+from trainer.world import CAMERAS, Renderer, World, WorldError, caption, write_file
 from trainer.world import publish as publish_world
 
 app = typer.Typer(help=__doc__, no_args_is_help=True, add_completion=False)
@@ -19,7 +19,7 @@ app = typer.Typer(help=__doc__, no_args_is_help=True, add_completion=False)
 Seed = Annotated[int, typer.Option(help="which yard: below 500000 train, 900000 and up test")]
 Fps = Annotated[int, typer.Option(min=1, max=60)]
 Size = Annotated[int, typer.Option(min=16)]
-Camera = Annotated[str, typer.Option(help="encoder preset: default, cbr, bframes, smart, night")]
+Camera = Annotated[str, typer.Option(help=f"encoder preset: {', '.join(CAMERAS)}")]
 Start = Annotated[float, typer.Option(help="world second to begin at")]
 Seconds = Annotated[float, typer.Option(help="how long")]
 

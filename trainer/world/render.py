@@ -30,14 +30,15 @@ Thing = ActorState | None
 
 
 class Renderer:
-    """Pictures of `world`, `width` by `height` pixels. The still parts are painted once."""
+    """Pictures of `world`, `width` by `height` pixels. The still parts are painted once. `noise`: of the sensor, standard
+    deviation in grey levels; the layout's own where it is None."""
 
-    def __init__(self, world: World, *, width: int = 640, height: int = 360) -> None:
+    def __init__(self, world: World, *, width: int = 640, height: int = 360, noise: float | None = None) -> None:
         assert min(width, height) >= 16, f"expected a picture of at least 16x16, got {width}x{height}"
         self.world, self.width, self.height = world, width, height
         self.backdrop = Backdrop(world.layout, width, height)
         self._still: dict[tuple[bool, float, tuple[Thing, ...]], Image] = {}
-        self._noise = noise_tiles(width, height, world.layout.noise)
+        self._noise = noise_tiles(width, height, world.layout.noise if noise is None else noise)
 
     def frame(self, t_s: float) -> Image:
         """The picture at `t_s`, a new array. Raises TimeError outside the world's script."""

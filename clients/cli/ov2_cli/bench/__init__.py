@@ -1,18 +1,21 @@
-"""`ov2 bench`: speed and memory, as ratios in one run against a named alternative or a floor.
+"""`ov2 bench`: speed and memory, as ratios in one run against a named alternative or a floor; and what a signal is worth, against
+the truth of generated worlds.
 
-In: a file, or nothing. Out: a one-screen summary, and with --json one JSON object as the last line.
+In: a file, seeds, or nothing. Out: a one-screen summary, and with --json one JSON object as the last line.
 """
 
 from __future__ import annotations
 
 import json
 import tempfile
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-app = typer.Typer(help="Measure speed and memory.", no_args_is_help=True)
+app = typer.Typer(help="Measure speed, memory, and what a signal is worth.", no_args_is_help=True)
+Seeds = Annotated[str, typer.Option(help="World seeds A:B, B left out: below 500000 to tune, 900000 and up to report.")]
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object as the last line.")]
 
 
@@ -53,6 +56,52 @@ def soak(
     _tell(bench_soak(minutes, seed, model), as_json)
 
 
+@app.command()
+def boundaries(
+    seeds: Seeds = "900000:900004",
+    seconds: Annotated[float, typer.Option(help="Length of each film.")] = 60.0,
+    out: Annotated[Path, typer.Option(help="Folder for films, which are kept, and plots.")] = Path("runs/bench-boundaries"),
+    as_json: Json = False,
+) -> None:
+    """Boundary alerts against the truth of worlds, for every encoding and every cost of a packet."""
+    from ov2_cli.bench.boundaries import bench_boundaries, packets_with_qp
+    from ov2_cli.bench.figures import save_f1, save_log_cost
+    from ov2_cli.bench.films import ENCODINGS, Films, seeds_between
+
+    wanted = seeds_between(seeds)
+    table = bench_boundaries(wanted, seconds, out / "films", tell=lambda line: typer.echo(line, err=True))
+    for encoding, rows in table.items():
+        typer.echo(encoding)
+        _tell_rows(rows)
+    save_f1(table, out / "boundaries.png")
+    films = Films(folder=out / "films", seconds=seconds)
+    film = films.path(wanted[0], next(encoding for encoding in ENCODINGS if encoding.name == "crf_30fps"))
+    shares = save_log_cost(films.world(wanted[0]), packets_with_qp(film), out / "log_cost.png")
+    typer.echo("while something moves, crf_30fps: " + ", ".join(f"{share:.0%} of {name}" for name, share in shares.items()))
+    typer.echo(f"plots: {out}")
+    if as_json:
+        print(json.dumps(table))
+
+
+@app.command()
+def selection(
+    seeds: Seeds = "900000:900004",
+    out: Annotated[Path, typer.Option(help="Folder for films, which are kept, and the plot.")] = Path("runs/bench-selection"),
+    as_json: Json = False,
+) -> None:
+    """How much of what moves the chosen blocks show, at equal tokens, for every policy."""
+    from ov2_cli.bench.figures import save_coverage
+    from ov2_cli.bench.films import seeds_between
+    from ov2_cli.bench.selection import bench_selection
+
+    table = bench_selection(seeds_between(seeds), out / "films", tell=lambda line: typer.echo(line, err=True))
+    _tell_rows(table)
+    save_coverage(table, out / "selection.png")
+    typer.echo(f"plot: {out}")
+    if as_json:
+        print(json.dumps(table))
+
+
 @app.command(name="all")
 def everything() -> None:
     """Every benchmark, on world files made for it."""
@@ -68,6 +117,12 @@ def everything() -> None:
             _tell(bench_tokenize(path, 5), as_json=False)
     typer.echo("soak")
     _tell(bench_soak(60, 900042, "ov2-nano"), as_json=False)
+
+
+def _tell_rows(rows: Mapping[str, Mapping[str, float | int | None]]) -> None:
+    for name, row in rows.items():
+        values = "  ".join(f"{key} {'-' if value is None else f'{value:.4g}'}" for key, value in row.items())
+        typer.echo(f"  {name:<28} {values}")
 
 
 def _tell(result: dict[str, float | int | str], as_json: bool) -> None:
