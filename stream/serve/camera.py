@@ -7,11 +7,13 @@ reconnects; this one takes packets from the mailbox between them. What goes wron
 from __future__ import annotations
 
 import logging
+import math
 import threading
 import time
 from collections import Counter
 from collections.abc import Callable
 
+from stream.codec.macroblocks import MacroblockParser
 from stream.events.boundary import BoundaryDetector, BoundarySettings
 from stream.events.event import Change
 from stream.serve.config import CameraSettings
@@ -67,6 +69,7 @@ class Camera:
         alert = settings.boundary
         limits = BoundarySettings(onset=alert.onset, calm_s=alert.calm_s, refractory_s=alert.refractory_s)
         self._boundary = BoundaryDetector(name, limits, clock=clock) if alert.enabled else None
+        self._macroblocks = MacroblockParser() if alert.enabled else None
         self._rate = Rate()
         self._errors: Counter[str] = Counter()
         self._thread = threading.Thread(target=self._main, name=f"camera-{name}", daemon=True)
@@ -153,9 +156,14 @@ class Camera:
         self._rate.push(packet.media_s)
         self.history.see_packet(packet)
         if self._boundary is not None:
-            self._tell(self._boundary.push(packet))
+            self._tell(self._boundary.push(packet, self._mean_qp(packet)))
         for group in self._feed.push(packet):
             self.history.see_group(group)
+
+    def _mean_qp(self, packet: Packet) -> float:
+        """Over the macroblocks of a packet, NaN where they cannot be read."""
+        frame = self._macroblocks.push(packet.data) if self._macroblocks is not None and packet.codec == "h264" else None
+        return float(frame.qp.mean()) if frame is not None and frame.is_whole else math.nan
 
     def _observe(self) -> None:
         """No packet came for a moment: is the camera still there?"""

@@ -12,12 +12,12 @@ from pathlib import Path
 
 from ov2_cli.bench.machine import one_core
 from ov2_cli.bench.tokenize import decode_time
-from stream.codec.macroblocks import MacroblockParser
-from stream.sources import open_source
 
 
 def bench_macroblocks(path: Path, repeats: int) -> dict[str, float | int | str]:
     """Time `repeats` pairs after one warm-up pair."""
+    from stream.sources import open_source
+
     with open_source(str(path)) as packets:
         units = [packet.data for packet in packets]
     with one_core():
@@ -38,6 +38,8 @@ def bench_macroblocks(path: Path, repeats: int) -> dict[str, float | int | str]:
 
 
 def _parse_time(units: list[bytes]) -> float:
+    from stream.codec.macroblocks import MacroblockParser
+
     began = time.perf_counter()
     parser = MacroblockParser()
     for unit in units:
