@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any, TypeVar, cast
 
 import numba
+import numpy as np
 from numba.core import types
 from numba.extending import intrinsic
 
@@ -64,3 +65,24 @@ def leading_zeros_of(_context, value):  # type: ignore[no-untyped-def]
         return builder.ctlz(wide, context.get_constant(types.boolean, True))
 
     return types.int64(value), generate
+
+
+@intrinsic
+def _bare_pointer(_context, array):  # type: ignore[no-untyped-def]
+    """Where an array's numbers begin."""
+    if not isinstance(array, types.Array):
+        return None
+
+    def generate(context, builder, signature, arguments):  # type: ignore[no-untyped-def]
+        return context.make_array(signature.args[0])(context, builder, arguments[0]).data
+
+    return types.CPointer(array.dtype)(array), generate  # type: ignore[no-untyped-call]
+
+
+@lean
+def _array_itself(array: np.ndarray) -> np.ndarray:
+    return array
+
+
+pointer_to: Any = _array_itself if os.environ.get("NUMBA_BOUNDSCHECK") else _bare_pointer
+"""An array's numbers without the array, for compiled functions that index it and no more; where bounds are checked, the array."""

@@ -12,7 +12,7 @@ import numpy as np
 
 from stream.codec.compiled import leading_zeros_of, lean
 from stream.codec.macroblocks import tables
-from stream.codec.macroblocks.bits import AHEAD, FAILED, LEVELS, NEXT, OFFSET, RANGE
+from stream.codec.macroblocks.bits import AHEAD, FAILED, LEVELS, NEXT, OFFSET, RANGE, SIZE
 
 NUM_CONTEXTS = 460
 CODED_BLOCK_FLAG, SIGNIFICANT, LAST, ABSOLUTE = 85, 105, 166, 227
@@ -32,19 +32,18 @@ _MOST_GOLOMB = 16
 
 
 def _ranges() -> np.ndarray:
-    """rangeTabLPS after RenormD, and the bits that this reads above it, by context value << 2 | qCodIRangeIdx."""
-    ranges = np.array(tables.RANGE_LPS, np.int64).repeat(2, axis=0).reshape(-1)
-    shifts = np.array([9 - int(value).bit_length() for value in ranges])
-    return ((shifts << 9) | (ranges << shifts)).astype(np.uint16)
+    """rangeTabLPS by qCodIRangeIdx << 7 | context value."""
+    return np.array(tables.RANGE_LPS, np.uint8).repeat(2, axis=0).T.reshape(-1).copy()
 
 
 def _next_states() -> np.ndarray:
-    """The next context value, by context value; after the unlikely bin from 128 on."""
+    """The next context value: after the likely bin by 128 + context value, after the other by 127 - context value."""
     after = np.zeros(256, np.uint8)
     for state, after_lps in enumerate(tables.NEXT_LPS):
         for mps in (0, 1):
-            after[state << 1 | mps] = min(state + 1, 62) << 1 | mps if state < 63 else state << 1 | mps
-            after[128 + (state << 1 | mps)] = after_lps << 1 | (mps if state else 1 - mps)
+            value = state << 1 | mps
+            after[128 + value] = min(state + 1, 62) << 1 | mps if state < 63 else value
+            after[127 - value] = after_lps << 1 | (mps if state else 1 - mps)
     return after
 
 
@@ -67,7 +66,7 @@ def start_contexts(contexts: np.ndarray, table: int, qp: int) -> None:
 def start_engine(data: np.ndarray, state: np.ndarray, first_byte: int) -> None:
     """Begin at a byte: nine bits are read (9.3.1.2)."""
     state[RANGE], state[OFFSET], state[AHEAD], state[NEXT] = 510, 0, -9, first_byte
-    state[OFFSET], state[AHEAD], state[NEXT] = fetch(data, state[OFFSET], state[AHEAD], state[NEXT])
+    state[OFFSET], state[AHEAD], state[NEXT] = fetch(data, state, state[OFFSET], state[AHEAD], state[NEXT])
 
 
 @lean
@@ -77,10 +76,10 @@ def position(state: np.ndarray) -> int:
 
 
 @lean
-def fetch(data: np.ndarray, offset: int, ahead: int, at: int) -> tuple[int, int, int]:
+def fetch(data: np.ndarray, state: np.ndarray, offset: int, ahead: int, at: int) -> tuple[int, int, int]:
     """Four more bytes behind the offset; zeros past the end."""
     word = np.int64(0)
-    if at <= len(data) - 4:
+    if 0 <= at <= state[SIZE] - 4:
         i = np.uintp(at)
         word = (np.int64(data[i]) << 24) | (np.int64(data[i + np.uintp(1)]) << 16)
         word |= (np.int64(data[i + np.uintp(2)]) << 8) | np.int64(data[i + np.uintp(3)])
@@ -89,35 +88,43 @@ def fetch(data: np.ndarray, offset: int, ahead: int, at: int) -> tuple[int, int,
 
 @lean
 def decide(
-    data: np.ndarray, contexts: np.ndarray, context: int, range_: int, offset: int, ahead: int, at: int
+    data: np.ndarray,
+    state: np.ndarray,
+    contexts: np.ndarray,
+    context: int,
+    range_: int,
+    offset: int,
+    ahead: int,
+    at: int,
 ) -> tuple[int, int, int, int, int]:
-    """DecodeDecision and RenormD (9.3.3.2.1, 9.3.3.2.2): the bin, and what changed. Both outcomes are worked out side by side."""
+    """DecodeDecision and RenormD (9.3.3.2.1, 9.3.3.2.2): the bin, and what changed."""
     value = np.int64(contexts[context])
-    entry = np.int64(_RANGE_LPS[np.uintp((value << 2) | ((range_ >> 6) & 3))])
-    lps_range, lps_shift = entry & 511, entry >> 9
-    mps_range = range_ - (lps_range >> lps_shift)
-    scaled = mps_range << ahead
+    lps_range = np.int64(_RANGE_LPS[np.uintp(((range_ & 0xC0) << 1) + value)])
+    range_ -= lps_range
+    scaled = range_ << ahead
     above = offset - scaled
     likely = above >> 63  # all ones, or none
-    mps_shift = (mps_range >> 8) ^ 1
-    range_ = lps_range + (((mps_range << mps_shift) - lps_range) & likely)
     offset = above + (scaled & likely)
-    ahead -= lps_shift + ((mps_shift - lps_shift) & likely)
-    contexts[context] = _NEXT_STATE[np.uintp(value | ((1 + likely) << 7))]
+    range_ = lps_range + ((range_ - lps_range) & likely)
+    shift = leading_zeros_of(range_) - _CLEAR
+    range_ <<= shift
+    ahead -= shift
+    outcome = value ^ ~likely
+    contexts[context] = _NEXT_STATE[np.uintp(outcome + 128)]
     if ahead < 8:
-        offset, ahead, at = fetch(data, offset, ahead, at)
-    return (value & 1) ^ (1 + likely), range_, offset, ahead, at
+        offset, ahead, at = fetch(data, state, offset, ahead, at)
+    return outcome & 1, range_, offset, ahead, at
 
 
 @lean
-def bypass(data: np.ndarray, range_: int, offset: int, ahead: int, at: int) -> tuple[int, int, int, int]:
+def bypass(data: np.ndarray, state: np.ndarray, range_: int, offset: int, ahead: int, at: int) -> tuple[int, int, int, int]:
     """DecodeBypass (9.3.3.2.3)."""
     ahead -= 1
     above = offset - (range_ << ahead)
     bit = np.int64(above >= 0)
     offset -= (range_ << ahead) & -bit
     if ahead < 8:
-        offset, ahead, at = fetch(data, offset, ahead, at)
+        offset, ahead, at = fetch(data, state, offset, ahead, at)
     return bit, offset, ahead, at
 
 
@@ -125,7 +132,7 @@ def bypass(data: np.ndarray, range_: int, offset: int, ahead: int, at: int) -> t
 def decision(data: np.ndarray, state: np.ndarray, contexts: np.ndarray, context: int) -> int:
     """One bin of a context."""
     bit, range_, offset, ahead, at = decide(
-        data, contexts, np.uintp(context), state[RANGE], state[OFFSET], state[AHEAD], state[NEXT]
+        data, state, contexts, np.uintp(context), state[RANGE], state[OFFSET], state[AHEAD], state[NEXT]
     )
     state[RANGE], state[OFFSET], state[AHEAD], state[NEXT] = range_, offset, ahead, at
     return bit
@@ -134,7 +141,7 @@ def decision(data: np.ndarray, state: np.ndarray, contexts: np.ndarray, context:
 @lean
 def bypass_bit(data: np.ndarray, state: np.ndarray) -> int:
     """One bin without a context."""
-    bit, offset, ahead, at = bypass(data, state[RANGE], state[OFFSET], state[AHEAD], state[NEXT])
+    bit, offset, ahead, at = bypass(data, state, state[RANGE], state[OFFSET], state[AHEAD], state[NEXT])
     state[OFFSET], state[AHEAD], state[NEXT] = offset, ahead, at
     return bit
 
@@ -150,7 +157,7 @@ def terminate(data: np.ndarray, state: np.ndarray) -> int:
     range_ <<= shift
     ahead -= shift
     if ahead < 8:
-        offset, ahead, at = fetch(data, offset, ahead, at)
+        offset, ahead, at = fetch(data, state, offset, ahead, at)
     state[RANGE], state[OFFSET], state[AHEAD], state[NEXT] = range_, offset, ahead, at
     return 0
 
@@ -188,11 +195,11 @@ def residual_block(data: np.ndarray, state: np.ndarray, contexts: np.ndarray, ca
         absolute = ABSOLUTE_8X8
         while index < last_index:
             context = np.uintp(SIGNIFICANT_8X8 + _SIGNIFICANT_8X8[np.uintp(index)])
-            bit, range_, offset, ahead, at = decide(data, contexts, context, range_, offset, ahead, at)
+            bit, range_, offset, ahead, at = decide(data, state, contexts, context, range_, offset, ahead, at)
             if bit:
                 total += 1
                 context = np.uintp(LAST_8X8 + _LAST_8X8[np.uintp(index)])
-                bit, range_, offset, ahead, at = decide(data, contexts, context, range_, offset, ahead, at)
+                bit, range_, offset, ahead, at = decide(data, state, contexts, context, range_, offset, ahead, at)
                 if bit:
                     break
             index += 1
@@ -202,11 +209,11 @@ def residual_block(data: np.ndarray, state: np.ndarray, contexts: np.ndarray, ca
         farthest = 2 if category == CHROMA_DC else last_index
         while index < last_index:
             context = significant + min(index, farthest)
-            bit, range_, offset, ahead, at = decide(data, contexts, np.uintp(context), range_, offset, ahead, at)
+            bit, range_, offset, ahead, at = decide(data, state, contexts, np.uintp(context), range_, offset, ahead, at)
             if bit:
                 total += 1
                 context += LAST - SIGNIFICANT
-                bit, range_, offset, ahead, at = decide(data, contexts, np.uintp(context), range_, offset, ahead, at)
+                bit, range_, offset, ahead, at = decide(data, state, contexts, np.uintp(context), range_, offset, ahead, at)
                 if bit:
                     break
             index += 1
@@ -216,12 +223,12 @@ def residual_block(data: np.ndarray, state: np.ndarray, contexts: np.ndarray, ca
     num_one, num_large, magnitudes = 1, 0, total
     for _ in range(total):
         context = absolute + num_one
-        bit, range_, offset, ahead, at = decide(data, contexts, np.uintp(context), range_, offset, ahead, at)
+        bit, range_, offset, ahead, at = decide(data, state, contexts, np.uintp(context), range_, offset, ahead, at)
         if bit:
             context = absolute + 5 + num_large
             more = 1
             while more < 14:
-                bit, range_, offset, ahead, at = decide(data, contexts, np.uintp(context), range_, offset, ahead, at)
+                bit, range_, offset, ahead, at = decide(data, state, contexts, np.uintp(context), range_, offset, ahead, at)
                 if not bit:
                     break
                 more += 1
@@ -238,7 +245,7 @@ def residual_block(data: np.ndarray, state: np.ndarray, contexts: np.ndarray, ca
         above = offset - scaled
         offset = above + (scaled & (above >> 63))
     if ahead < 8:
-        offset, ahead, at = fetch(data, offset, ahead, at)
+        offset, ahead, at = fetch(data, state, offset, ahead, at)
     state[RANGE], state[OFFSET], state[AHEAD], state[NEXT] = range_, offset, ahead, at
     state[LEVELS] += magnitudes
     return total

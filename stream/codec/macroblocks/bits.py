@@ -38,8 +38,9 @@ PADDING = 8
     ADDRESS,
     LEFT,
     ABOVE,
+    SIZE,
     NUM_STATE,
-) = range(25)
+) = range(26)
 """Places in the int64 state of a slice that is read.
 
 - `AT`: bits read; `FAILED`: something impossible was read. `RANGE`, `OFFSET`, `AHEAD`, `NEXT`: codIRange, codIOffset with `AHEAD` more
@@ -47,7 +48,7 @@ PADDING = 8
   `LEVELS`: sum of absolute levels of this one. `END_FLAGS`: bits of all end_of_slice_flags.
 - Of the slice: its number in the picture, type, entropy coder, picture width and size in macroblocks, lengths of its reference lists,
   transform_8x8_mode_flag, direct_8x8_inference_flag, whether there is chroma, whether vectors are wanted.
-- The macroblock that is read, and those left of and above it, -1 outside the slice.
+- The macroblock that is read, and those left of and above it, -1 outside the slice. `SIZE`: bytes of the payload, padding included.
 """
 
 _LONGEST = 31
@@ -55,10 +56,11 @@ _LONGEST = 31
 
 
 @lean
-def peek(data: np.ndarray, at: int) -> int:
-    """The next 32 bits from bit `at` on."""
+def peek(data: np.ndarray, state: np.ndarray) -> int:
+    """The next 32 bits."""
+    at = state[AT]
     first = at >> 3
-    if first < 0 or first > len(data) - PADDING:
+    if first < 0 or first > state[SIZE] - PADDING:
         return 0
     i = np.uintp(first)
     word = (np.uint64(data[i]) << np.uint64(24)) | (np.uint64(data[i + np.uintp(1)]) << np.uint64(16))
@@ -76,7 +78,7 @@ def leading_zeros(word: int) -> int:
 @lean
 def u(data: np.ndarray, state: np.ndarray, count: int) -> int:
     """u(n), n at most 32 (H.264 7.2)."""
-    value = peek(data, state[AT]) >> (32 - count) if count else 0
+    value = peek(data, state) >> (32 - count) if count else 0
     state[AT] += count
     return value
 
@@ -84,7 +86,7 @@ def u(data: np.ndarray, state: np.ndarray, count: int) -> int:
 @lean
 def ue(data: np.ndarray, state: np.ndarray) -> int:
     """ue(v) (H.264 9.1)."""
-    word = peek(data, state[AT])
+    word = peek(data, state)
     zeros = leading_zeros(word)
     if zeros < 16:
         state[AT] += 2 * zeros + 1

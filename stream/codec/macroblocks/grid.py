@@ -2,10 +2,10 @@
 
 In: a picture's size in macroblocks. Out: arrays by macroblock address N; compiled look-ups for contexts and nC.
 
-- `cells` uint8 [N, NUM_CELL]: `KIND`, `CBP` (CodedBlockPattern), `FLAGS`; from `TOTALS` on the coefficients of each of 24 blocks; from
+- `cells` uint8 [N * NUM_CELL]: `KIND`, `CBP` (CodedBlockPattern), `FLAGS`; from `TOTALS` on the coefficients of each of 24 blocks; from
   `REFS` on whether refIdx is above 0, by list and quarter; from `DIFFERENCES` on |mvd|, by list, block, and x or y.
-- `counts` int32 [N, NUM_COUNT]: `SLICE` (the number of the slice that it was read in, -1 before), `BITS`, `SUM` of absolute levels, `MB_QP`.
-- `motion` int16 [N, 36]: list 0 vectors of 16 blocks (x, y), then refIdx of four quarters (-1: none); of P slices.
+- `counts` int32 [N * NUM_COUNT]: `SLICE` (the number of the slice that it was read in, -1 before), `BITS`, `SUM` of absolute levels, `MB_QP`.
+- `motion` int16 [N * NUM_MOTION]: list 0 vectors of 16 blocks (x, y), then refIdx of four quarters (-1: none); of P slices.
 
 Blocks within a macroblock are counted in raster order: luma 4x4 block (x, y) is y * 4 + x, chroma block 16 + 4 * component + y * 2 + x.
 """
@@ -29,50 +29,54 @@ MOST_DIFFERENCE = 127
 
 KIND, CBP, FLAGS, TOTALS, REFS, DIFFERENCES, NUM_CELL = 0, 1, 2, 8, 32, 40, 104
 SLICE, BITS, SUM, MB_QP, NUM_COUNT = 0, 1, 2, 3, 4
-INDICES = 32
+INDICES, NUM_MOTION = 32, 36
 """First refIdx in `motion`."""
 
 
 def new_grid(num: int, with_vectors: bool) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Cells, counts and motion of pictures of `num` macroblocks; motion is empty unless vectors are wanted."""
-    counts = np.zeros((num, NUM_COUNT), np.int32)
-    counts[:, SLICE] = -1
-    motion = np.zeros((num if with_vectors else 0, INDICES + 4), np.int16)
-    return np.zeros((num, NUM_CELL), np.uint8), counts, motion
+    motion = np.zeros(num * NUM_MOTION if with_vectors else 0, np.int16)
+    return np.zeros(num * NUM_CELL, np.uint8), np.zeros(num * NUM_COUNT, np.int32), motion
 
 
 @lean
 def get(cells: np.ndarray, address: int, place: int) -> int:
-    """One number of a cell. Unsigned indices, because Numba would look at the sign of others."""
-    return np.int64(cells[np.uintp(address), np.uintp(place)])
+    """One number of a cell."""
+    return np.int64(cells[address * NUM_CELL + place])
+
+
+@lean
+def set_cell(cells: np.ndarray, address: int, place: int, value: int) -> None:
+    """Write one."""
+    cells[address * NUM_CELL + place] = value
 
 
 @lean
 def left_of(counts: np.ndarray, state: np.ndarray, address: int) -> int:
     """mbAddrA (6.4.9): -1 outside the slice."""
     near = address - 1
-    return near if address % state[WIDTH] and counts[near, SLICE] == state[NUMBER] else -1
+    return near if address % state[WIDTH] and counts[near * NUM_COUNT + SLICE] == state[NUMBER] else -1
 
 
 @lean
 def above_of(counts: np.ndarray, state: np.ndarray, address: int) -> int:
     """mbAddrB."""
     near = address - state[WIDTH]
-    return near if near >= 0 and counts[near, SLICE] == state[NUMBER] else -1
+    return near if near >= 0 and counts[near * NUM_COUNT + SLICE] == state[NUMBER] else -1
 
 
 @lean
 def above_right_of(counts: np.ndarray, state: np.ndarray, address: int) -> int:
     """mbAddrC."""
     near = address - state[WIDTH] + 1
-    return near if (address + 1) % state[WIDTH] and near >= 0 and counts[near, SLICE] == state[NUMBER] else -1
+    return near if (address + 1) % state[WIDTH] and near >= 0 and counts[near * NUM_COUNT + SLICE] == state[NUMBER] else -1
 
 
 @lean
 def above_left_of(counts: np.ndarray, state: np.ndarray, address: int) -> int:
     """mbAddrD."""
     near = address - state[WIDTH] - 1
-    return near if address % state[WIDTH] and near >= 0 and counts[near, SLICE] == state[NUMBER] else -1
+    return near if address % state[WIDTH] and near >= 0 and counts[near * NUM_COUNT + SLICE] == state[NUMBER] else -1
 
 
 @lean

@@ -3,15 +3,16 @@
 In: a payload, its slice header, a grid. Out: the grid, filled for the macroblocks of the slice. All loops are bounded by the picture's size
 or by the standard's own limits, so that damaged data end in `FAILED`, never in a read out of bounds.
 
-Functions take what `bits` and `grid` describe: payload, state, contexts, cells, counts, motion. Structures of arrays would be nicer to read,
-but Numba counts references of every array in them at every call, which costs ten times the work itself.
+Functions take what `bits` and `grid` describe: payload, state, contexts, cells, counts, motion; from `read_slice` on as bare pointers. An
+array is seven numbers to Numba, and is counted: with many small functions that cost more than the work itself. With NUMBA_BOUNDSCHECK=1
+the same functions get the arrays, and every index is looked at.
 """
 
 from __future__ import annotations
 
 import numpy as np
 
-from stream.codec.compiled import lean
+from stream.codec.compiled import lean, pointer_to
 from stream.codec.macroblocks import arithmetic, elements, vlc
 from stream.codec.macroblocks import slice_header as head
 from stream.codec.macroblocks.bits import (
@@ -56,6 +57,8 @@ from stream.codec.macroblocks.grid import (
     MODE_SHIFT,
     MOST_DIFFERENCE,
     NUM_CELL,
+    NUM_COUNT,
+    NUM_MOTION,
     PCM,
     REFS,
     SKIPPED,
@@ -72,6 +75,7 @@ from stream.codec.macroblocks.grid import (
     predicted_chroma_total,
     predicted_total,
     reference_increment,
+    set_cell,
 )
 from stream.codec.macroblocks.vectors import predict, predict_skipped, put
 
@@ -97,10 +101,11 @@ _B_SUB_SHAPES = np.array([0, 0, 0, 0, 1, 2, 1, 2, 1, 2, 3, 3, 3], np.int64)
 @lean
 def _start(state: np.ndarray, cells: np.ndarray, counts: np.ndarray, address: int, kind: int, qp: int) -> None:
     """A macroblock with nothing in it yet."""
-    counts[address, SLICE], counts[address, SUM], counts[address, MB_QP] = state[NUMBER], 0, qp
+    first = address * NUM_COUNT
+    counts[first + SLICE], counts[first + SUM], counts[first + MB_QP] = state[NUMBER], 0, qp
     for place in range(REFS):
-        cells[np.uintp(address), np.uintp(place)] = 0
-    cells[np.uintp(address), np.uintp(KIND)] = kind
+        set_cell(cells, address, place, 0)
+    set_cell(cells, address, KIND, kind)
 
 
 @lean
@@ -109,7 +114,7 @@ def _skip_vector(state: np.ndarray, counts: np.ndarray, motion: np.ndarray) -> N
     address = state[ADDRESS]
     x, y = predict_skipped(state, counts, motion)
     for quarter in range(4):
-        motion[address, INDICES + quarter] = 0
+        motion[address * NUM_MOTION + INDICES + quarter] = 0
     put(motion, address, 0, 0, 4, 4, x, y)
 
 
@@ -124,9 +129,10 @@ def _pcm(data: np.ndarray, state: np.ndarray, cells: np.ndarray, counts: np.ndar
         arithmetic.start_engine(data, state, end)
     else:
         state[AT] = ((state[AT] + 7) & ~7) + size
-    cells[np.uintp(address), np.uintp(CBP)], cells[np.uintp(address), np.uintp(FLAGS)] = 0x2F, LUMA_DC | CB_DC | CR_DC
+    set_cell(cells, address, CBP, 0x2F)
+    set_cell(cells, address, FLAGS, LUMA_DC | CB_DC | CR_DC)
     for place in range(TOTALS, REFS):
-        cells[np.uintp(address), np.uintp(place)] = _PCM_TOTAL
+        set_cell(cells, address, place, _PCM_TOTAL)
     state[LAST_DELTA] = 0
 
 
@@ -156,10 +162,10 @@ def _read_difference(
         far_x, far_y = min(abs(difference_x), MOST_DIFFERENCE), min(abs(difference_y), MOST_DIFFERENCE)
         for row in range(y, y + height):
             for column in range(x, x + width):
-                cells[np.uintp(address), np.uintp(DIFFERENCES + place + 2 * (4 * row + column))] = far_x
-                cells[np.uintp(address), np.uintp(DIFFERENCES + place + 2 * (4 * row + column) + 1)] = far_y
+                set_cell(cells, address, DIFFERENCES + place + 2 * (4 * row + column), far_x)
+                set_cell(cells, address, DIFFERENCES + place + 2 * (4 * row + column) + 1, far_y)
     if state[WITH_VECTORS]:
-        index = motion[address, INDICES + (y >> 1) * 2 + (x >> 1)]
+        index = motion[address * NUM_MOTION + INDICES + (y >> 1) * 2 + (x >> 1)]
         vector_x, vector_y = predict(state, counts, motion, x, y, width, height, index)
         put(motion, address, x, y, width, height, vector_x + difference_x, vector_y + difference_y)
 
@@ -183,9 +189,9 @@ def _read_reference(
         index = elements.reference_index(data, state, contexts, num_refs, increment)
     for row in range(y, y + height):
         for column in range(x, x + width):
-            cells[np.uintp(address), np.uintp(REFS + 4 * which + 2 * row + column)] = index > 0
+            set_cell(cells, address, REFS + 4 * which + 2 * row + column, index > 0)
             if state[WITH_VECTORS]:
-                motion[address, INDICES + 2 * row + column] = index
+                motion[address * NUM_MOTION + INDICES + 2 * row + column] = index
 
 
 @lean
@@ -269,7 +275,7 @@ def _luma_cavlc(data: np.ndarray, state: np.ndarray, cells: np.ndarray) -> None:
             for y in range(top, top + 2):
                 for x in range(left, left + 2):
                     total = vlc.residual_block(data, state, predicted_total(state, cells, x, y), most)
-                    cells[np.uintp(address), np.uintp(TOTALS + 4 * y + x)] = total
+                    set_cell(cells, address, TOTALS + 4 * y + x, total)
 
 
 @lean
@@ -281,7 +287,7 @@ def _luma_cabac(data: np.ndarray, state: np.ndarray, contexts: np.ndarray, cells
         increment = dc_flag_increment(state, cells, LUMA_DC)
         if arithmetic.coded_block_flag(data, state, contexts, arithmetic.I16_DC, increment):
             arithmetic.residual_block(data, state, contexts, arithmetic.I16_DC)
-            cells[np.uintp(address), np.uintp(FLAGS)] |= LUMA_DC
+            set_cell(cells, address, FLAGS, get(cells, address, FLAGS) | LUMA_DC)
     cbp, eight = get(cells, address, CBP), get(cells, address, FLAGS) & EIGHT != 0
     for quarter in range(4):
         if not cbp >> quarter & 1:
@@ -295,7 +301,7 @@ def _luma_cabac(data: np.ndarray, state: np.ndarray, contexts: np.ndarray, cells
                     total = arithmetic.coded_block_flag(data, state, contexts, category, increment)
                     if total:
                         total = arithmetic.residual_block(data, state, contexts, category)
-                cells[np.uintp(address), np.uintp(TOTALS + 4 * y + x)] = total
+                set_cell(cells, address, TOTALS + 4 * y + x, total)
 
 
 @lean
@@ -307,7 +313,7 @@ def _chroma_cavlc(data: np.ndarray, state: np.ndarray, cells: np.ndarray) -> Non
     if get(cells, address, CBP) & 0x20:
         for block in range(8):
             nc = predicted_chroma_total(state, cells, block >> 2, block & 1, block >> 1 & 1)
-            cells[np.uintp(address), np.uintp(TOTALS + 16 + block)] = vlc.residual_block(data, state, nc, 15)
+            set_cell(cells, address, TOTALS + 16 + block, vlc.residual_block(data, state, nc, 15))
 
 
 @lean
@@ -318,14 +324,14 @@ def _chroma_cabac(data: np.ndarray, state: np.ndarray, contexts: np.ndarray, cel
         increment = dc_flag_increment(state, cells, flag)
         if arithmetic.coded_block_flag(data, state, contexts, arithmetic.CHROMA_DC, increment):
             arithmetic.residual_block(data, state, contexts, arithmetic.CHROMA_DC)
-            cells[np.uintp(address), np.uintp(FLAGS)] |= flag
+            set_cell(cells, address, FLAGS, get(cells, address, FLAGS) | flag)
     if get(cells, address, CBP) & 0x20:
         for block in range(8):
             increment = chroma_flag_increment(state, cells, block >> 2, block & 1, block >> 1 & 1)
             total = arithmetic.coded_block_flag(data, state, contexts, arithmetic.CHROMA_AC, increment)
             if total:
                 total = arithmetic.residual_block(data, state, contexts, arithmetic.CHROMA_AC)
-            cells[np.uintp(address), np.uintp(TOTALS + 16 + block)] = total
+            set_cell(cells, address, TOTALS + 16 + block, total)
 
 
 @lean
@@ -335,7 +341,7 @@ def _residual(data: np.ndarray, state: np.ndarray, contexts: np.ndarray, cells: 
     delta = elements.qp_delta(data, state, contexts)
     state[LAST_DELTA], state[LEVELS] = delta, 0
     state[QP] = (state[QP] + delta + 52) % 52
-    counts[address, MB_QP] = state[QP]
+    counts[address * NUM_COUNT + MB_QP] = state[QP]
     has_chroma = state[HAS_CHROMA] != 0 and get(cells, address, CBP) & 0x30 != 0
     if state[IS_CABAC]:
         _luma_cabac(data, state, contexts, cells)
@@ -345,7 +351,7 @@ def _residual(data: np.ndarray, state: np.ndarray, contexts: np.ndarray, cells: 
         _luma_cavlc(data, state, cells)
         if has_chroma:
             _chroma_cavlc(data, state, cells)
-    counts[address, SUM] = state[LEVELS]
+    counts[address * NUM_COUNT + SUM] = state[LEVELS]
 
 
 @lean
@@ -370,18 +376,18 @@ def _intra(
     if mb_type == 0:
         eight = state[TRANSFORM_8X8] != 0 and elements.transform_flag(data, state, contexts, cells) != 0
         if eight:
-            cells[np.uintp(address), np.uintp(FLAGS)] = EIGHT
+            set_cell(cells, address, FLAGS, EIGHT)
         elements.skip_intra_modes(data, state, contexts, 4 if eight else 16)
     if state[HAS_CHROMA]:
         mode = elements.chroma_mode(data, state, contexts, cells)
         if mode > 3:
             state[FAILED] = 1
             return
-        cells[np.uintp(address), np.uintp(FLAGS)] |= mode << MODE_SHIFT
+        set_cell(cells, address, FLAGS, get(cells, address, FLAGS) | mode << MODE_SHIFT)
     if mb_type:
-        cells[np.uintp(address), np.uintp(CBP)] = ((mb_type - 1) // 4 % 3) << 4 | (15 if mb_type >= 13 else 0)
+        set_cell(cells, address, CBP, ((mb_type - 1) // 4 % 3) << 4 | (15 if mb_type >= 13 else 0))
     else:
-        cells[np.uintp(address), np.uintp(CBP)] = elements.coded_block_pattern(data, state, contexts, cells, False)
+        set_cell(cells, address, CBP, elements.coded_block_pattern(data, state, contexts, cells, False))
     if mb_type or get(cells, address, CBP):
         _residual(data, state, contexts, cells, counts)
     else:
@@ -407,7 +413,7 @@ def _inter(
         may_be_eight = state[INFERENCE] != 0
     else:
         for place in range(REFS, NUM_CELL):
-            cells[np.uintp(address), np.uintp(place)] = 0
+            set_cell(cells, address, place, 0)
         if mb_type >= (elements.B_8X8 if is_b else 3):
             with_references = is_b or mb_type == 3
             may_be_eight = _read_quarters(data, state, contexts, cells, counts, motion, with_references)
@@ -419,10 +425,10 @@ def _inter(
     if state[FAILED]:
         return
     cbp = elements.coded_block_pattern(data, state, contexts, cells, True)
-    cells[np.uintp(address), np.uintp(CBP)] = cbp
+    set_cell(cells, address, CBP, cbp)
     may_be_eight = may_be_eight and cbp & 15 != 0 and state[TRANSFORM_8X8] != 0
     if may_be_eight and elements.transform_flag(data, state, contexts, cells):
-        cells[np.uintp(address), np.uintp(FLAGS)] |= EIGHT
+        set_cell(cells, address, FLAGS, get(cells, address, FLAGS) | EIGHT)
     if cbp:
         _residual(data, state, contexts, cells, counts)
     else:
@@ -463,7 +469,7 @@ def _slice_cavlc(
             for number in range(run):
                 address = state[ADDRESS]
                 _start(state, cells, counts, address, skipped, state[QP])
-                counts[address, BITS] = state[AT] - begin if number == 0 else 0
+                counts[address * NUM_COUNT + BITS] = state[AT] - begin if number == 0 else 0
                 if state[WITH_VECTORS]:
                     _skip_vector(state, counts, motion)
                 state[ADDRESS] = address + 1
@@ -478,7 +484,7 @@ def _slice_cavlc(
         _macroblock(data, state, contexts, cells, counts, motion)
         if state[FAILED] or state[AT] > stop:
             break
-        counts[address, BITS] = state[AT] - begin
+        counts[address * NUM_COUNT + BITS] = state[AT] - begin
         state[ADDRESS] = address + 1
         if state[AT] >= stop:
             return
@@ -512,7 +518,7 @@ def _slice_cabac(
         is_last = arithmetic.terminate(data, state)
         if state[FAILED] or arithmetic.position(state) > stop + 1:
             break
-        counts[address, BITS] = end - begin
+        counts[address * NUM_COUNT + BITS] = end - begin
         state[END_FLAGS] += arithmetic.position(state) - end
         state[ADDRESS] = address + 1
         if is_last:
@@ -545,12 +551,20 @@ def read_slice(
     state[HAS_CHROMA] = numbers[head.CHROMA_FORMAT]
     state[WITH_VECTORS] = slice_type == P and len(motion) > 0
     state[ADDRESS] = header[head.FIRST_MB]
+    fast = (
+        pointer_to(data),
+        pointer_to(state),
+        pointer_to(contexts),
+        pointer_to(cells),
+        pointer_to(counts),
+        pointer_to(motion),
+    )
     if not state[IS_CABAC]:
         begin = state[AT]
-        _slice_cavlc(data, state, contexts, cells, counts, motion, stop)
+        _slice_cavlc(*fast, stop)
         return state[ADDRESS], begin, state[AT]
     begin = (state[AT] + 7) >> 3
-    arithmetic.start_contexts(contexts, 0 if slice_type == I else 1 + header[head.INIT_IDC], header[head.SLICE_QP])
-    arithmetic.start_engine(data, state, begin)
-    _slice_cabac(data, state, contexts, cells, counts, motion, stop)
-    return state[ADDRESS], 8 * begin + 8, arithmetic.position(state) - 1
+    arithmetic.start_contexts(fast[2], 0 if slice_type == I else 1 + header[head.INIT_IDC], header[head.SLICE_QP])
+    arithmetic.start_engine(fast[0], fast[1], begin)
+    _slice_cabac(*fast, stop)
+    return state[ADDRESS], 8 * begin + 8, arithmetic.position(fast[1]) - 1

@@ -16,9 +16,20 @@ from stream.codec.access_unit import Canonicaliser
 from stream.codec.annexb import TYPE_MASK, NalType, parameter_sets, unescape
 from stream.codec.macroblocks import slice_header as head
 from stream.codec.macroblocks.arithmetic import NUM_CONTEXTS
-from stream.codec.macroblocks.bits import END_FLAGS, NUM_STATE, PADDING
+from stream.codec.macroblocks.bits import END_FLAGS, NUM_STATE, PADDING, SIZE
 from stream.codec.macroblocks.frame import MacroblockFrame, SliceBits
-from stream.codec.macroblocks.grid import BITS, INDICES, KIND, MB_QP, SLICE, SUM, new_grid
+from stream.codec.macroblocks.grid import (
+    BITS,
+    INDICES,
+    KIND,
+    MB_QP,
+    NUM_CELL,
+    NUM_COUNT,
+    NUM_MOTION,
+    SLICE,
+    SUM,
+    new_grid,
+)
 from stream.codec.macroblocks.layer import read_slice
 from stream.codec.macroblocks.picture_order import PictureOrder
 from stream.codec.parameter_sets import Pps, Sps, parameter_set_id, read_pps, read_sps
@@ -112,6 +123,7 @@ class MacroblockParser:
         data = np.frombuffer(payload + _PAD, np.uint8)
         state, header = self._state, self._header
         state[:] = 0
+        state[SIZE] = len(data)
         numbers = self._numbers_of(int(header[head.PPS_ID])) if head.read_start(data, state, header) else None
         if numbers is None:
             return self._lost("no_parameter_sets", picture)
@@ -131,7 +143,7 @@ class MacroblockParser:
         """Slice data, and its account."""
         header, counts = self._header, picture.counts
         first = int(header[head.FIRST_MB])
-        if counts[first, SLICE] >= 0:
+        if counts[first * NUM_COUNT + SLICE] >= 0:
             picture.damaged = True  # another picture, or the same one twice
             return
         whole = payload.rstrip(b"\x00")
@@ -157,7 +169,7 @@ class MacroblockParser:
                 num_mbs=end - first,
                 total_bits=8 * len(nal),
                 header_bits=begin,
-                macroblock_bits=int(counts[first:end, BITS].sum()),
+                macroblock_bits=int(counts[first * NUM_COUNT + BITS : end * NUM_COUNT : NUM_COUNT].sum()),
                 flag_bits=int(self._state[END_FLAGS]),
                 trailing_bits=8 * len(payload) - at,
                 emulation_bits=8 * (len(nal) - 1 - len(payload)),
@@ -169,13 +181,13 @@ class MacroblockParser:
         """A new picture: its grid starts empty."""
         sps = self._sps[self._pps[int(header[head.PPS_ID])].seq_parameter_set_id]
         num = sps.pic_width_in_mbs * sps.frame_height_in_mbs
-        if len(self._grid[0]) != num:
+        if len(self._grid[0]) != num * NUM_CELL:
             self._grid = new_grid(num, self._with_vectors)
         cells, counts, motion = self._grid
-        counts[:] = 0
-        counts[:, SLICE] = -1
-        cells[:, KIND] = 0
-        motion[:, :INDICES], motion[:, INDICES:] = 0, -1
+        counts[:], motion[:] = 0, 0
+        counts.reshape(num, NUM_COUNT)[:, SLICE] = -1
+        cells.reshape(num, NUM_CELL)[:, KIND] = 0
+        motion.reshape(-1, NUM_MOTION)[:, INDICES:] = -1
         sequence, order = self._order.of(sps, nal, header)
         return _Picture(
             sps=sps,
@@ -241,14 +253,14 @@ class MacroblockParser:
 
 
 def _frame(picture: _Picture) -> MacroblockFrame:
-    sps, counts, motion = picture.sps, picture.counts, picture.motion
+    sps, counts, motion = picture.sps, picture.counts.reshape(-1, NUM_COUNT), picture.motion.reshape(-1, NUM_MOTION)
     shape = (sps.frame_height_in_mbs, sps.pic_width_in_mbs)
     strongest = next((kind for kind in (head.B_SLICE, head.P_SLICE) if kind in picture.types), head.I_SLICE)
     return MacroblockFrame(
         bits=counts[:, BITS].reshape(shape).copy(),
         qp=counts[:, MB_QP].astype(np.int8).reshape(shape),
         levels=counts[:, SUM].reshape(shape).copy(),
-        kind=picture.cells[:, KIND].reshape(shape).copy(),
+        kind=picture.cells[KIND::NUM_CELL].reshape(shape).copy(),
         vectors=motion[:, :INDICES].reshape(*shape, 4, 4, 2).copy() if len(motion) else None,
         references=motion[:, INDICES:].astype(np.int8).reshape(*shape, 2, 2) if len(motion) else None,
         picture_type=_TYPES[strongest],

@@ -10,7 +10,7 @@ import numpy as np
 
 from stream.codec.compiled import lean
 from stream.codec.macroblocks.bits import ADDRESS
-from stream.codec.macroblocks.grid import INDICES, above_left_of, above_of, above_right_of, left_of
+from stream.codec.macroblocks.grid import INDICES, NUM_MOTION, above_left_of, above_of, above_right_of, left_of
 
 _UNKNOWN, _NONE = -2, -1
 """refIdx of a partition that is not available, and of one that is, but is intra."""
@@ -23,10 +23,10 @@ def _near(motion: np.ndarray, address: int, block: int) -> tuple[int, int, int]:
     """refIdx and vector of a block (raster order) of a macroblock, -1 for none."""
     if address < 0:
         return _UNKNOWN, 0, 0
-    index = int(motion[address, INDICES + (block >> 3) * 2 + (block & 3) // 2])
+    index = int(motion[address * NUM_MOTION + INDICES + (block >> 3) * 2 + (block & 3) // 2])
     if index < 0:
         return _NONE, 0, 0
-    return index, int(motion[address, 2 * block]), int(motion[address, 2 * block + 1])
+    return index, int(motion[address * NUM_MOTION + 2 * block]), int(motion[address * NUM_MOTION + 2 * block + 1])
 
 
 @lean
@@ -113,5 +113,5 @@ def put(motion: np.ndarray, address: int, x: int, y: int, width: int, height: in
     """Write a partition's vector."""
     for row in range(y, y + height):
         for column in range(x, x + width):
-            motion[address, 2 * (4 * row + column)] = vector_x
-            motion[address, 2 * (4 * row + column) + 1] = vector_y
+            motion[address * NUM_MOTION + 2 * (4 * row + column)] = vector_x
+            motion[address * NUM_MOTION + 2 * (4 * row + column) + 1] = vector_y

@@ -60,7 +60,7 @@ _RUN_BEFORE = _lookup(tables.RUN_BEFORE, 3)
 @lean
 def _coeff_token(data: np.ndarray, state: np.ndarray, nc: int) -> int:
     """TotalCoeff << 2 | TrailingOnes (9.2.1)."""
-    word = peek(data, state[AT]) >> 16
+    word = peek(data, state) >> 16
     if nc >= 8:
         state[AT] += 6
         token = word >> 10
@@ -79,7 +79,7 @@ def _levels(data: np.ndarray, state: np.ndarray, total: int, ones: int) -> None:
     state[AT] += ones
     magnitudes, suffix_length = ones, 1 if total > 10 and ones < 3 else 0
     for index in range(ones, total):
-        prefix = leading_zeros(peek(data, state[AT]))
+        prefix = leading_zeros(peek(data, state))
         if prefix > _MOST_PREFIX:
             state[FAILED] = 1
             return
@@ -108,7 +108,7 @@ def _levels(data: np.ndarray, state: np.ndarray, total: int, ones: int) -> None:
 @lean
 def _runs(data: np.ndarray, state: np.ndarray, total: int, most: int, nc: int) -> None:
     """total_zeros and every run_before (9.2.3)."""
-    word = peek(data, state[AT])
+    word = peek(data, state)
     if nc == CHROMA_DC:
         entry = np.int64(_TOTAL_ZEROS_CHROMA_DC[np.uintp(total - 1), np.uintp(word >> 29)])
     else:
@@ -121,7 +121,7 @@ def _runs(data: np.ndarray, state: np.ndarray, total: int, most: int, nc: int) -
     for _ in range(total - 1):
         if left <= 0:
             return
-        word = peek(data, state[AT])
+        word = peek(data, state)
         if left <= 6:
             entry = np.int64(_RUN_BEFORE[np.uintp(left - 1), np.uintp(word >> 29)])
             state[AT] += entry >> 4
