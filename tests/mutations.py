@@ -48,7 +48,8 @@ def mutated(units: list[bytes], rng: np.random.Generator) -> Iterator[bytes]:
                 head[at >> 3] ^= 1 << (at & 7)
             unit = bytearray(join_annexb([*nals[:number], bytes(head), *nals[number + 1 :]]))
         else:
-            sets = [nal for nal in split_annexb(units[0]) if nal[0] & 31 in (7, 8)]
+            keys = [each for each in units[:: max(1, len(units) // 20)] if each[4] & 31 == 7] or units[:1]
+            sets = [nal for nal in split_annexb(keys[int(rng.integers(len(keys)))]) if nal[0] & 31 in (7, 8)]
             changed = bytearray(sets[int(rng.integers(len(sets)))])
             for at in rng.integers(8, 8 * len(changed), 2):
                 changed[at >> 3] ^= 1 << (at & 7)
@@ -73,12 +74,14 @@ def main() -> None:
     options.add_argument("files", nargs="+", type=Path)
     options.add_argument("--count", type=int, default=200_000)
     arguments = options.parse_args()
-    began, total, outcome = time.monotonic(), 0, Counter[str]()
-    for seed, file in enumerate(arguments.files):
-        outcome += push(access_units(file), arguments.count // len(arguments.files), seed)
-        total = sum(outcome.values())
+    began, outcome = time.monotonic(), Counter[str]()
+    streams = [access_units(file) for file in arguments.files]
+    streams.append([unit for stream in streams for unit in stream])  # and units of all of them, mixed
+    for seed, units in enumerate(streams):
+        outcome += push(units, arguments.count // len(streams), seed)
         memory = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024
-        print(f"{total} access units in {time.monotonic() - began:.0f} s, at most {memory} MiB: {dict(outcome)}")
+        spent_s = time.monotonic() - began
+        print(f"{sum(outcome.values())} access units in {spent_s:.0f} s, at most {memory} MiB: {dict(outcome)}")
 
 
 if __name__ == "__main__":

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
 import pytest
 from clips import write_clip
-from mutations import access_units, push
+from mutations import access_units, mutated, push
 from ov2_cli.main import app
 from typer.testing import CliRunner
 
@@ -228,6 +229,20 @@ def test_a_lost_slice_is_told_and_the_rest_is_kept(golden: Path) -> None:
     assert not holed.bits.ravel()[~kept].any()
 
 
+def test_a_slice_of_another_size_cannot_join_a_picture(tmp_path: Path) -> None:
+    """Two sequences under two numbers, slices of both in one access unit."""
+    small = access_units(write_clip(tmp_path / "small.mp4", width=64, height=64, num_frames=2, slices="2"))[0]
+    large = access_units(
+        write_clip(tmp_path / "large.mp4", width=320, height=192, num_frames=2, slices="2", **{"x264-params": "sps-id=3"})
+    )[0]
+    mixed = MacroblockParser()
+    frame = mixed.push(small + large)
+    assert frame is not None
+    assert frame.damaged
+    assert frame.bits.shape == (4, 4)
+    assert mixed.skipped["bad_header"] == 2
+
+
 def test_without_parameter_sets_nothing_is_read_and_it_is_counted(golden: Path) -> None:
     parser = MacroblockParser()
     assert parser.push(access_units(golden / "macroblock" / "cbr_lowdelay.mp4")[1]) is None
@@ -282,6 +297,22 @@ def test_mutated_access_units_are_survived(golden: Path, name: str) -> None:
     outcome = push(access_units(golden / "macroblock" / f"{name}.mp4"), 2500, 1)
     assert sum(outcome.values()) == 2500
     assert outcome["damaged"] > 500
+
+
+def test_the_line_goes_on_through_a_bad_stream_and_says_what_it_dropped(golden: Path) -> None:
+    tokenizer, bad = Tokenizer(TokenizerSettings(weight_bits=1.0)), 0
+    units = access_units(golden / "macroblock" / "cbr_lowdelay.mp4")
+    junk = mutated(units, np.random.default_rng(5))
+    groups: list[CanvasGroup] = []
+    with open_source(str(golden / "macroblock" / "cbr_lowdelay.mp4")) as packets:
+        for number, packet in enumerate(packets):
+            is_bad = number % 5 == 3
+            bad += is_bad
+            groups += tokenizer.push(replace(packet, data=next(junk)) if is_bad else packet)
+    groups += tokenizer.flush()
+    assert len(groups) >= 2
+    assert groups[-1].end_s == pytest.approx(len(units) / 25, abs=1.0)
+    assert 1 <= tokenizer.stats.dropped.total() <= 150
 
 
 def test_the_command_writes_grids_in_display_order(golden: Path, tmp_path: Path) -> None:

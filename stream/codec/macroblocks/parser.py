@@ -56,6 +56,11 @@ class _Picture:
     slices: list[SliceBits] = field(default_factory=list)
     damaged: bool = False
 
+    def fits(self, numbers: np.ndarray) -> bool:
+        """Whether a slice with these sets can belong to it: nothing may be written outside its grid."""
+        size = self.sps.pic_width_in_mbs, self.sps.frame_height_in_mbs
+        return (int(numbers[head.MB_WIDTH]), int(numbers[head.MB_HEIGHT])) == size
+
 
 class MacroblockParser:
     """Reads one stream. Not thread safe. `extradata`: codec extradata of the container, where parameter sets are not in the stream.
@@ -136,6 +141,8 @@ class MacroblockParser:
             return picture
         if picture is None:
             picture = self._begin(nal[0], header)
+        elif not picture.fits(numbers):
+            return self._lost("bad_header", picture)
         self._read(nal, payload, data, numbers, picture)
         return picture
 
