@@ -91,12 +91,19 @@ def test_percentiles_are_numpy_ones(values: list[float], percent: float) -> None
     assert percentile(np.sort(values), percent) == pytest.approx(float(np.percentile(values, percent)), rel=1e-9, abs=1e-9)
 
 
-def test_the_bit_prior_is_added_with_its_weight() -> None:
-    grid, bits = np.full((20, 20), 3.0), np.zeros((20, 20), np.int32)
+def test_unusual_bits_are_added_with_their_weight() -> None:
+    """A hedge at the bottom costs bits in every picture; at the top something happens."""
+    grid, usual = np.full((20, 20), 3.0), np.zeros((20, 20), np.int32)
+    usual[-2:] = 2000
+    bits = usual.copy()
     bits[:2, :2] = 1000
     plain = Scorer(TokenizerSettings(), (320, 320)).scores(evidence(grid, bits=bits))
-    prior = Scorer(TokenizerSettings(weight_bits=0.5), (320, 320)).scores(evidence(grid, bits=bits))
-    unknown = Scorer(TokenizerSettings(weight_bits=0.5), (320, 320)).scores(evidence(grid))
+    scorer = Scorer(TokenizerSettings(weight_bits=0.5), (320, 320))
+    np.testing.assert_array_equal(scorer.scores(evidence(grid, bits=bits)), plain)
+    scorer.learn(evidence(grid, bits=usual))
+    prior = scorer.scores(evidence(grid, bits=bits))
+    unknown = scorer.scores(evidence(grid))
+    assert prior[-1, -1] == plain[-1, -1]
     assert prior[0, 0] > plain[0, 0] + 0.3 * 784
     assert prior[5, 5] == plain[5, 5]
     np.testing.assert_array_equal(unknown, plain)

@@ -135,7 +135,8 @@ class OpenFrames:
         """All bins, with the open slot judged as it is; changes nothing."""
         bins = list(self.bins)
         if self._best is not None:
-            evidence = self._judged(self._best)
+            best = self._best
+            evidence = self._scorer.judge(best.frame, best.previous, self._measure(best.frame, best.previous))
             if evidence is not None:
                 shown = [*bins[-1].candidates, Candidate(HeldFrame(self._best.frame), evidence)]
                 bins[-1] = replace(bins[-1], candidates=shown)
@@ -152,12 +153,11 @@ class OpenFrames:
         """Measure the costliest frame of the slot that passed, and keep it if it may be shown."""
         if self._best is not None:
             best, self._best = self._best, None
-            evidence = self._judged(best)
+            measured = self._measure(best.frame, best.previous)
+            evidence = self._scorer.judge(best.frame, best.previous, measured)
+            self._scorer.learn(measured)
             if evidence is not None:
                 self.bins[-1].candidates.append(Candidate(self._hold(best.frame), evidence))
-
-    def _judged(self, best: _Best) -> BlockEvidence | None:
-        return self._scorer.judge(best.frame, best.previous, self._measure(best.frame, best.previous))
 
     def _hold(self, frame: DecodedFrame) -> HeldFrame:
         """Keep a frame's pixels; where that makes too many at full size, the oldest goes down to canvas size."""

@@ -17,7 +17,7 @@ from ov2.canvas import BLOCK_PX
 from stream.codec.decode import DecodedFrame
 from stream.tokenizer.activity import noise_level, num_active_blocks
 from stream.tokenizer.pack import canvas_size
-from stream.tokenizer.saliency import BlockSums, bits_grid, fused_grid
+from stream.tokenizer.saliency import BlockSums, UsualBits, fused_grid
 from stream.tokenizer.settings import TokenizerSettings
 from stream.units import FrameEvidence
 
@@ -41,6 +41,7 @@ class Scorer:
         self.grid = (self.canvas_wh[1] // BLOCK_PX, self.canvas_wh[0] // BLOCK_PX)
         self.sums = BlockSums.between(picture_wh, self.canvas_wh)
         self._settings = settings
+        self._usual_bits = UsualBits()
 
     @property
     def blocks_per_canvas(self) -> int:
@@ -56,8 +57,14 @@ class Scorer:
             return None
         return BlockEvidence(self.scores(evidence, ranked_residual), active)
 
+    def learn(self, evidence: FrameEvidence) -> None:
+        """Remember what a frame that was judged for good tells of the stream."""
+        if evidence.bits is not None and self._settings.weight_bits:
+            self._usual_bits.learn(evidence.bits, evidence.picture_type)
+
     def scores(self, evidence: FrameEvidence, ranked_residual: np.ndarray | None = None) -> np.ndarray:
-        """Fused motion and residual summed over each block, plus the bit prior where bits are known, float32 [B, D].
+        """Fused motion and residual summed over each block, plus the prior of unusual bits where bits are known, float32
+        [B, D].
         `ranked_residual`: the residuals in rising order, where the caller has sorted them already."""
         s = self._settings
         fused_RC = fused_grid(
@@ -68,7 +75,7 @@ class Scorer:
             ranked_residual=ranked_residual,
         )
         if evidence.bits is not None and s.weight_bits:
-            fused_RC = fused_RC + s.weight_bits * bits_grid(evidence.bits)
+            fused_RC = fused_RC + s.weight_bits * self._usual_bits.excess(evidence.bits, evidence.picture_type)
         scores: np.ndarray = self.sums(fused_RC).astype(np.float32)
         return scores
 

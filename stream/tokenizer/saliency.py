@@ -19,6 +19,8 @@ MACROBLOCK_PX = 16
 """Side of a macroblock (H.264 3.85)."""
 EVIDENCE_PERCENTILE = 95.0
 BITS_PERCENTILE = 99.0
+USUAL_RATE = 0.1
+"""Share of a measured picture in the running mean of bits: at four pictures per second a memory of some seconds."""
 RESIDUAL_LEAST = 1.0
 """Luma levels: less residual than this is not scaled up to full strength."""
 MOTION_LEAST = 1e-6
@@ -58,10 +60,35 @@ def fused_grid(
     return fused
 
 
-def bits_grid(bits_RC: np.ndarray) -> np.ndarray:
-    """Prior of the bits that each macroblock took, float64 [R, C] in [0, 1]."""
-    effort = np.log1p(bits_RC.astype(np.float64))
-    return normalised(effort, MOTION_LEAST, percent=BITS_PERCENTILE)
+class UsualBits:
+    """What every macroblock of a stream usually costs, and how much more a picture spends on it.
+
+    Raw bits show texture: a hedge costs bits in every picture (docs/selection.md: they make the choice of blocks worse). What a macroblock
+    costs above its own running mean shows change. Kept apart for P and B pictures; in keyframes everything costs, and nothing is
+    learnt from them.
+    """
+
+    def __init__(self) -> None:
+        self._usual: dict[str, np.ndarray] = {}
+
+    def excess(self, bits_RC: np.ndarray, picture_type: str) -> np.ndarray:
+        """Prior of a picture, float64 [R, C] in [0, 1]; nothing while there is nothing to compare with."""
+        effort_RC = np.log1p(bits_RC.astype(np.float64))
+        usual_RC = self._usual.get(picture_type)
+        if usual_RC is None or usual_RC.shape != effort_RC.shape:
+            return np.zeros_like(effort_RC)
+        return normalised(np.maximum(effort_RC - usual_RC, 0.0), MOTION_LEAST, percent=BITS_PERCENTILE)
+
+    def learn(self, bits_RC: np.ndarray, picture_type: str) -> None:
+        """Take a picture into the running mean."""
+        if picture_type == "I":
+            return
+        effort_RC = np.log1p(bits_RC.astype(np.float64))
+        usual_RC = self._usual.get(picture_type)
+        if usual_RC is None or usual_RC.shape != effort_RC.shape:
+            self._usual[picture_type] = effort_RC
+        else:
+            usual_RC += USUAL_RATE * (effort_RC - usual_RC)
 
 
 def normalised(

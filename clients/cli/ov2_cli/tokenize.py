@@ -29,7 +29,7 @@ def tokenize(
     from stream.tokenizer.settings import settings_from
     from stream.tokenizer.tokenizer import Tokenizer
 
-    settings = settings_from(_checkpoint_settings(model) | _assignments(setting or []))
+    settings = settings_from(_checkpoint_settings(model) | assignments(setting or []))
     tokenizer = Tokenizer(settings)
     index = 0
 
@@ -56,7 +56,8 @@ def _checkpoint_settings(model: str | None) -> dict[str, object]:
     return dict(stream_settings(model).get("tokenizer", {}))
 
 
-def _assignments(pairs: list[str]) -> dict[str, object]:
+def assignments(pairs: list[str]) -> dict[str, object]:
+    """KEY=VALUE pairs of the command line."""
     import yaml
 
     made: dict[str, object] = {}

@@ -23,12 +23,15 @@ Json = Annotated[bool, typer.Option("--json", help="Print one JSON object as the
 def tokenize(
     file: Annotated[Path, typer.Argument(help="An H.264 file.")],
     repeats: Annotated[int, typer.Option(help="Pairs of runs; the median is told.", min=1)] = 5,
+    setting: Annotated[list[str] | None, typer.Option("--set", help="A tokenizer setting, KEY=VALUE.")] = None,
     as_json: Json = False,
 ) -> None:
     """Whole tokenization against plain PyAV decoding of the same file, in turn, on one core."""
     from ov2_cli.bench.tokenize import bench_tokenize
+    from ov2_cli.tokenize import assignments
+    from stream.tokenizer.settings import settings_from
 
-    _tell(bench_tokenize(file, repeats), as_json)
+    _tell(bench_tokenize(file, repeats, settings_from(assignments(setting or []))), as_json)
 
 
 @app.command()
@@ -104,7 +107,8 @@ def selection(
 
 @app.command(name="all")
 def everything() -> None:
-    """Every benchmark, on world files made for it."""
+    """Speed and memory, on world files made for it; `boundaries` and `selection` take minutes and are asked for by name."""
+    from ov2_cli.bench.macroblocks import bench_macroblocks
     from ov2_cli.bench.soak import bench_soak
     from ov2_cli.bench.tokenize import bench_tokenize
     from trainer.world import World, write_file
@@ -115,6 +119,8 @@ def everything() -> None:
             write_file(World(900001, duration_s=30.0), path, width=width, height=height, fps=15)
             typer.echo(f"tokenize {width}x{height}")
             _tell(bench_tokenize(path, 5), as_json=False)
+            typer.echo(f"macroblocks {width}x{height}")
+            _tell(bench_macroblocks(path, 5), as_json=False)
     typer.echo("soak")
     _tell(bench_soak(60, 900042, "ov2-nano"), as_json=False)
 

@@ -9,14 +9,18 @@ from __future__ import annotations
 import statistics
 import time
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from ov2_cli.bench.machine import one_core
 
+if TYPE_CHECKING:
+    from stream.tokenizer.settings import TokenizerSettings
 
-def bench_tokenize(path: Path, repeats: int) -> dict[str, float | int | str]:
+
+def bench_tokenize(path: Path, repeats: int, settings: TokenizerSettings | None = None) -> dict[str, float | int | str]:
     """Time `repeats` pairs after one warm-up pair."""
     with one_core():
-        pairs = [(decode_time(path), _tokenize(path)) for _ in range(repeats + 1)][1:]
+        pairs = [(decode_time(path), _tokenize(path, settings)) for _ in range(repeats + 1)][1:]
     decode_s = [decode[0] for decode, _ in pairs]
     tokenize_s = [whole[0] for _, whole in pairs]
     ratios = [whole / plain for plain, whole in zip(decode_s, tokenize_s, strict=True)]
@@ -47,14 +51,13 @@ def decode_time(path: Path) -> tuple[float, int]:
     return time.perf_counter() - began, frames
 
 
-def _tokenize(path: Path) -> tuple[float, int]:
+def _tokenize(path: Path, settings: TokenizerSettings | None) -> tuple[float, int]:
     """Seconds and groups of whole tokenization."""
     from stream.sources import open_source
-    from stream.tokenizer.settings import TokenizerSettings
     from stream.tokenizer.tokenizer import Tokenizer
 
     began = time.perf_counter()
-    tokenizer = Tokenizer(TokenizerSettings())
+    tokenizer = Tokenizer(settings)
     groups = 0
     with open_source(str(path)) as packets:
         for packet in packets:
