@@ -72,23 +72,23 @@ class UsualBits:
         self._usual: dict[str, np.ndarray] = {}
 
     def excess(self, bits_RC: np.ndarray, picture_type: str) -> np.ndarray:
-        """Prior of a picture, float64 [R, C] in [0, 1]; nothing while there is nothing to compare with."""
-        effort_RC = np.log1p(bits_RC.astype(np.float64))
+        """Prior of a picture, float32 [R, C] in [0, 1]; nothing while there is nothing to compare with."""
+        effort_RC = np.log1p(bits_RC, dtype=np.float32)
         usual_RC = self._usual.get(picture_type)
         if usual_RC is None or usual_RC.shape != effort_RC.shape:
             return np.zeros_like(effort_RC)
-        return normalised(np.maximum(effort_RC - usual_RC, 0.0), MOTION_LEAST, percent=BITS_PERCENTILE)
+        return normalised(np.maximum(effort_RC - usual_RC, np.float32(0)), MOTION_LEAST, percent=BITS_PERCENTILE)
 
     def learn(self, bits_RC: np.ndarray, picture_type: str) -> None:
         """Take a picture into the running mean."""
         if picture_type == "I":
             return
-        effort_RC = np.log1p(bits_RC.astype(np.float64))
+        effort_RC = np.log1p(bits_RC, dtype=np.float32)
         usual_RC = self._usual.get(picture_type)
         if usual_RC is None or usual_RC.shape != effort_RC.shape:
             self._usual[picture_type] = effort_RC
         else:
-            usual_RC += USUAL_RATE * (effort_RC - usual_RC)
+            usual_RC += np.float32(USUAL_RATE) * (effort_RC - usual_RC)
 
 
 def normalised(

@@ -193,7 +193,6 @@ class MacroblockParser:
         cells, counts, motion = self._grid
         counts[:], motion[:] = 0, 0
         counts.reshape(num, NUM_COUNT)[:, SLICE] = -1
-        cells.reshape(num, NUM_CELL)[:, KIND] = 0
         motion.reshape(-1, NUM_MOTION)[:, INDICES:] = -1
         sequence, order = self._order.of(sps, nal, header)
         return _Picture(
@@ -262,12 +261,16 @@ class MacroblockParser:
 def _frame(picture: _Picture) -> MacroblockFrame:
     sps, counts, motion = picture.sps, picture.counts.reshape(-1, NUM_COUNT), picture.motion.reshape(-1, NUM_MOTION)
     shape = (sps.frame_height_in_mbs, sps.pic_width_in_mbs)
+    is_covered = sum(part.num_mbs for part in picture.slices) == len(counts)
+    kind = picture.cells[KIND::NUM_CELL].copy()
+    if not is_covered:
+        kind[counts[:, SLICE] < 0] = 0
     strongest = next((kind for kind in (head.B_SLICE, head.P_SLICE) if kind in picture.types), head.I_SLICE)
     return MacroblockFrame(
         bits=counts[:, BITS].reshape(shape).copy(),
         qp=counts[:, MB_QP].astype(np.int8).reshape(shape),
         levels=counts[:, SUM].reshape(shape).copy(),
-        kind=picture.cells[KIND::NUM_CELL].reshape(shape).copy(),
+        kind=kind.reshape(shape),
         vectors=motion[:, :INDICES].reshape(*shape, 4, 4, 2).copy() if len(motion) else None,
         references=motion[:, INDICES:].astype(np.int8).reshape(*shape, 2, 2) if len(motion) else None,
         picture_type=_TYPES[strongest],
@@ -275,7 +278,7 @@ def _frame(picture: _Picture) -> MacroblockFrame:
         order=picture.order,
         is_reference=picture.is_reference,
         slices=tuple(picture.slices),
-        damaged=picture.damaged or bool((counts[:, SLICE] < 0).any()),
+        damaged=picture.damaged or not is_covered,
         refused="",
     )
 
