@@ -45,17 +45,14 @@ class Picture:
     def paint(self, width: int, height: int, rows_columns: np.ndarray, canvases: np.ndarray, first_tile: int) -> None:
         """Put blocks (row, column) [n, 2] of the picture resized to width x height on `canvases`, uint8 [N, H, W, 3] with sides that
         are multiples of 28, as tiles `first_tile` and following, in reading order from canvas to canvas."""
-        blocks = np.ascontiguousarray(rows_columns, np.int64).reshape(-1, 2)
-        assert not len(blocks) or (blocks.min() >= 0 and ((blocks.max(0) + 1) * BLOCK_PX <= (height, width)).all()), (
-            f"blocks: expected them inside {width}x{height}, got {rows_columns}"
-        )
-        num_tiles = canvases.size // (3 * BLOCK_PX * BLOCK_PX)
-        assert 0 <= first_tile <= num_tiles - len(blocks), (
-            f"tiles: expected room for {len(blocks)} after {first_tile}, got {num_tiles}"
-        )
+        blocks = np.ascontiguousarray(rows_columns, np.int64)
         planes, pitches, matrix = self._samples or self._read()
         starts, weights = _taps(self.width, self.height, width, height)
-        resample_blocks(planes, pitches, starts, weights, matrix, blocks, canvases, first_tile)
+        has_room = resample_blocks(planes, pitches, starts, weights, matrix, blocks, canvases, first_tile)
+        assert has_room, (
+            f"blocks: expected them inside {width}x{height}, and room from tile {first_tile} on canvases of {canvases.shape}, "
+            f"got {rows_columns.tolist()}"
+        )
 
     def _read(self) -> tuple[_Planes, tuple[int, int, int], np.ndarray]:
         """Planes, bytes from row to row of each, and the colour matrix."""

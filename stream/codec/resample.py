@@ -270,13 +270,19 @@ def resample_blocks(
     blocks_B2: np.ndarray,
     out_NHW3: np.ndarray,
     first_tile: int,
-) -> None:
+) -> bool:
     """Blocks (row, column) of the picture to tiles first_tile, first_tile + 1, ... of canvases. Blocks that lie side by side are
-    one strip."""
+    one strip. False, and nothing is done, where a block lies outside the picture or a tile outside the canvases."""
+    num_rows, num_columns = len(starts[0]) // BLOCK_PX, len(starts[1]) // BLOCK_PX
+    num_tiles = out_NHW3.size // (3 * BLOCK_PX * BLOCK_PX)
+    if first_tile < 0 or first_tile + len(blocks_B2) > num_tiles:
+        return False
     num_blocks, num_strips = len(blocks_B2), 0
     strips_S4 = np.empty((num_blocks, 4), np.int64)
     for block in range(num_blocks):
         row, column = blocks_B2[block, 0], blocks_B2[block, 1]
+        if not (0 <= row < num_rows and 0 <= column < num_columns):
+            return False
         if block and blocks_B2[block - 1, 0] == row and blocks_B2[block - 1, 1] == column - 1:
             strips_S4[num_strips - 1, 3] += BLOCK_PX
         else:
@@ -293,6 +299,7 @@ def resample_blocks(
             _copy_tile(source, begin + block * _TILE_WORDS, width, out, out_NHW3.shape, tile)
             tile += 1
         begin += width * _TILE_WORDS
+    return True
 
 
 @compiled
