@@ -100,8 +100,19 @@ class Canonicaliser:
 
     def push(self, data: bytes) -> AccessUnit | None:
         """One packet in, one unit out. A packet without slices gives None; its units go in front of the next picture."""
+        nals = self.split(data)
+        if not self._held and self._shown_px == self._size_px and _is_one_plain_slice(nals):
+            return AccessUnit(
+                data=START_CODE + nals[0],
+                size_bytes=len(START_CODE) + len(nals[0]),
+                is_key=False,
+                starts=False,
+                size_px=self._size_px,
+                resized=False,
+                continues=is_later_slice(nals[0]),
+            )
         kept, self._held = self._held, []
-        for nal in self.split(data):
+        for nal in nals:
             kind = nal[0] & TYPE_MASK
             if kind in _PARAMETER_SETS:
                 if self._remember(nal):
@@ -136,6 +147,11 @@ class Canonicaliser:
         if key[0] == NalType.SPS:
             self._size_px = picture_size(nal) or self._size_px
         return True
+
+
+def _is_one_plain_slice(nals: Sequence[bytes]) -> bool:
+    """What most packets of a camera are: one slice that leans on the pictures before it. It needs no taking apart."""
+    return len(nals) == 1 and nals[0][0] & TYPE_MASK == NalType.SLICE and not is_intra_slice(nals[0])
 
 
 class Start(NamedTuple):

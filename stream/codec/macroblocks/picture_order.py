@@ -26,9 +26,8 @@ class PictureOrder:
         is_idr, is_reference = nal & 31 == 5, nal >> 5 & 3 != 0
         if is_idr or self.sequence < 0:
             self.sequence += 1
-        order = self._by_lsb(sps, header, is_idr, is_reference) if sps.pic_order_cnt_type == 0 else (
-            self._by_frame_num(sps, header, is_idr, is_reference)
-        )  # fmt: skip
+        by = self._by_lsb if sps.pic_order_cnt_type == 0 else self._by_frame_num
+        order = by(sps, header, is_idr, is_reference)
         place = self.sequence, order
         self._was_reset = bool(header[head.HAS_RESET])
         if self._was_reset:
