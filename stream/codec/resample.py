@@ -15,7 +15,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from stream.codec.compiled import compiled
+from stream.codec.compiled import compiled, lean
 
 _UNITY = 256
 """Sum of the weights of one output sample, along rows and along columns."""
@@ -61,7 +61,7 @@ def colour_matrix(kr: float, kb: float, *, full_range: bool) -> np.ndarray:
     return np.array([*gains, 0.5 - luma * black, 128 * _SCALE], np.float32)
 
 
-@compiled
+@lean
 def _sum_rows(
     plane: np.ndarray,
     pitch: int,
@@ -92,7 +92,7 @@ def _sum_rows(
                     lines[to + i] = np.uint16(lines[to + i] + np.uint16(weight * np.uint16(plane[a + i])))
 
 
-@compiled
+@lean
 def _sum_columns(
     lines: np.ndarray,
     width: int,
@@ -106,23 +106,25 @@ def _sum_columns(
 ) -> None:
     """Rows of `num_columns` weighted sums, from output column `first` on, of lines of `width` samples that begin at column `left`."""
     num_taps, one, two = np.uintp(weights.shape[1]), np.uintp(1), np.uintp(2)
-    for row in range(num_rows):
-        line, to = np.uintp(row * width - left), np.uintp(row * num_columns)
+    for row in range(0, num_rows, 2):  # two at a time share starts and weights; an odd last one is made twice
+        below = min(row + 1, num_rows - 1)
+        line, line_below = np.uintp(row * width - left), np.uintp(below * width - left)
+        to, to_below = np.uintp(row * num_columns), np.uintp(below * num_columns)
         for column in range(np.uintp(num_columns)):
             i = np.uintp(first) + column
-            at = line + np.uintp(start[i])
-            total = (
-                weights[i, 0] * np.int32(lines[at])
-                + weights[i, 1] * np.int32(lines[at + one])
-                + weights[i, 2] * np.int32(lines[at + two])
-            )
+            w0, w1, w2, at = weights[i, 0], weights[i, 1], weights[i, 2], np.uintp(start[i])
+            a, b = line + at, line_below + at
+            total = w0 * np.int32(lines[a]) + w1 * np.int32(lines[a + one]) + w2 * np.int32(lines[a + two])
+            total_below = w0 * np.int32(lines[b]) + w1 * np.int32(lines[b + one]) + w2 * np.int32(lines[b + two])
             if num_taps > np.uintp(WRITTEN_OUT):
                 for tap in range(np.uintp(WRITTEN_OUT), num_taps):
-                    total += weights[i, tap] * np.int32(lines[at + tap])
+                    total += weights[i, tap] * np.int32(lines[a + tap])
+                    total_below += weights[i, tap] * np.int32(lines[b + tap])
             out[to + column] = np.float32(total)
+            out[to_below + column] = np.float32(total_below)
 
 
-@compiled
+@lean
 def _plane(
     plane: np.ndarray,
     pitch: int,
@@ -144,7 +146,7 @@ def _plane(
     _sum_columns(lines, width, num_rows, left, start, weights, first, num_columns, out)
 
 
-@compiled
+@lean
 def _byte(value: np.float32) -> np.uint8:
     """A level, rounding included, to a byte, clamped."""
     low, high = np.float32(0), np.float32(255)
@@ -153,7 +155,7 @@ def _byte(value: np.float32) -> np.uint8:
     return np.uint8(np.int32(value))
 
 
-@compiled
+@lean
 def _tint(cb: np.ndarray, cr: np.ndarray, num_rows: int, num_columns: int, matrix: np.ndarray, tints_3P: np.ndarray) -> None:
     """What chroma adds to red, green and blue; one sample serves two rows and two columns, where those are there."""
     red_cr, green_cb, green_cr, blue_cb, grey = matrix[1], matrix[2], matrix[3], matrix[4], matrix[6]
@@ -178,7 +180,7 @@ def _tint(cb: np.ndarray, cr: np.ndarray, num_rows: int, num_columns: int, matri
                 red[there], green[there], blue[there] = red[here], green[here], blue[here]
 
 
-@compiled
+@lean
 def _paint(
     y: np.ndarray, num_pixels: int, tints_3P: np.ndarray, matrix: np.ndarray, rgb_3P: np.ndarray, out: np.ndarray, begin: int
 ) -> None:
@@ -302,7 +304,7 @@ def resample_blocks(
     return True
 
 
-@compiled
+@lean
 def _copy_tile(
     source: np.ndarray, left: int, source_width: int, out: np.ndarray, shape: tuple[int, int, int, int], tile: int
 ) -> None:
@@ -321,7 +323,7 @@ def _copy_tile(
         there += source_pitch
 
 
-@compiled
+@lean
 def copy_blocks(picture_HW3: np.ndarray, blocks_B2: np.ndarray, out_NHW3: np.ndarray, first_tile: int) -> None:
     """The same from a picture that was resampled before."""
     source, out, width = picture_HW3.reshape(-1).view(np.uint32), out_NHW3.reshape(-1).view(np.uint32), picture_HW3.shape[1]

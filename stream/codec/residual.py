@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from stream.codec.compiled import compiled
+from stream.codec.compiled import compiled, lean
 
 MACROBLOCK_PX = 16
 _CELL_PX, _CELL_SHIFT = 8, 3
@@ -38,7 +38,7 @@ MOTION_VECTOR = np.dtype(
 """FFmpeg's AVMotionVector: (dst_x, dst_y) is the centre of the block, source < 0 a past picture, > 0 a future one."""
 
 
-@compiled
+@lean
 def mean_qp(fields: np.ndarray, stride: int, base: int) -> float:
     """Mean quantiser from FFmpeg's per-block parameters, int32 with delta_qp last of every `stride`."""
     total = 0
@@ -48,7 +48,7 @@ def mean_qp(fields: np.ndarray, stride: int, base: int) -> float:
     return base + total / num_blocks
 
 
-@compiled
+@lean
 def paint_vectors(vectors: np.ndarray, field_x: np.ndarray, field_y: np.ndarray, source: np.ndarray) -> None:
     """Quarter-pel vectors of every 8x8 cell, int32 [2R, 2C]; `source` uint8 is 0 none, 1 future, 2 past. Past wins: only past
     pictures are at hand when evidence is measured."""
@@ -81,7 +81,7 @@ def paint_vectors(vectors: np.ndarray, field_x: np.ndarray, field_y: np.ndarray,
                     field_y[row, column] = motion_y
 
 
-@compiled
+@lean
 def motion_grid(field_x: np.ndarray, field_y: np.ndarray, motion_RC: np.ndarray) -> None:
     """Mean vector magnitude of the four cells of each macroblock, luma pixels."""
     rows, columns = motion_RC.shape
@@ -96,13 +96,13 @@ def motion_grid(field_x: np.ndarray, field_y: np.ndarray, motion_RC: np.ndarray)
             motion_RC[row, column] = total / 16.0
 
 
-@compiled
+@lean
 def _gap(x: np.uint8, y: np.uint8) -> np.uint16:
     """|x - y|, in types that stay narrow, so that many fit a vector."""
     return np.uint16(np.uint8(max(x, y) - min(x, y)))
 
 
-@compiled
+@lean
 def _add_plain(
     now: np.ndarray,
     now_at: int,
@@ -136,20 +136,20 @@ def _add_plain(
         sums[np.uintp(first) + i] = total
 
 
-@compiled
+@lean
 def _between(left: np.uint8, right: np.uint8, left_share: np.uint16, right_share: np.uint16) -> np.uint16:
     """Two neighbours by their shares, in quarters."""
     return np.uint16(np.uint16(left_share * np.uint16(left)) + np.uint16(right_share * np.uint16(right)))
 
 
-@compiled
+@lean
 def _gap_between(now: np.uint8, above: np.uint16, below: np.uint16, share: np.uint16, rest: np.uint16) -> np.uint16:
     """|now - bilinear value| from two lines in quarters."""
     y = np.uint16(np.uint16(np.uint16(share * above) + np.uint16(rest * below)) + np.uint16(8)) >> np.uint16(4)
     return _gap(now, np.uint8(y))
 
 
-@compiled
+@lean
 def _add_bilinear(
     now: np.ndarray,
     now_at: int,
@@ -199,7 +199,7 @@ def _add_bilinear(
         sums[np.uintp(first) + i] = total
 
 
-@compiled
+@lean
 def _add_clamped(
     now: np.ndarray,
     then: np.ndarray,
@@ -225,7 +225,7 @@ def _add_clamped(
             sums[x] += abs(int(now[y * pitches[0] + x]) - value)
 
 
-@compiled
+@lean
 def _add_cell_row(
     now: np.ndarray,
     then: np.ndarray,
@@ -293,7 +293,7 @@ def residual_grid(
             residual_RC[row, column] = total / (num_rows * (right - left))
 
 
-@compiled
+@lean
 def keep_past(field_x: np.ndarray, field_y: np.ndarray, source: np.ndarray) -> None:
     """Zero the vectors of cells that do not point into the past: those are compared in place."""
     rows, columns = source.shape
