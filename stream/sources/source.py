@@ -26,6 +26,8 @@ log = logging.getLogger(__name__)
 
 MAX_ERRORS_IN_A_ROW = 16
 """Read errors in a row after which the rest of a file is given up."""
+READ_AHEAD = 8
+"""Packets of a file that are read before the first of them is given: what runs in turn with decoding runs from cold caches."""
 
 
 class Source:
@@ -70,12 +72,21 @@ class Source:
         self._container.close()
 
     def __iter__(self) -> Iterator[Packet]:
+        ahead: list[Packet] = []
+        enough = 1 if self.address.is_live or self._pace is not None else READ_AHEAD
         for demuxed in self._timed() if self.address.is_live else self._demuxed():
-            for packet in self._assembler.push(demuxed):
-                if self._pace is not None:
-                    self._pace(packet.media_s)
-                yield packet
-        yield from self._assembler.flush()
+            ahead += self._assembler.push(demuxed)
+            if len(ahead) >= enough:
+                yield from self._due(ahead)
+                ahead = []
+        yield from self._due(ahead + self._assembler.flush())
+
+    def _due(self, packets: list[Packet]) -> Iterator[Packet]:
+        """Packets, each when it is time for it."""
+        for packet in packets:
+            if self._pace is not None:
+                self._pace(packet.media_s)
+            yield packet
 
     def _timed(self) -> Iterator[av.Packet[av.VideoStream]]:
         finder = TimeFinder()

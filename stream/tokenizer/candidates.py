@@ -2,8 +2,8 @@
 
 In: decoded frames in display order, with their bin and cost. Out: `OpenBin`s, each with its anchor and measured candidates.
 A slot is 1 / analysis_fps seconds, counted from the start of its bin, so that a cut between bins never divides one. A frame is
-measured only once its slot has passed without a costlier one. Memory is bounded: few pictures at full size, older ones at
-canvas size.
+measured only once its slot has passed without a costlier one, several together. Memory is bounded: few pictures at full size, older
+ones at canvas size.
 """
 
 from __future__ import annotations
@@ -22,6 +22,11 @@ from stream.tokenizer.evidence import BlockEvidence, Scorer
 from stream.units import FrameEvidence
 
 Measure = Callable[[DecodedFrame, DecodedFrame | None], FrameEvidence]
+
+
+JUDGED_AT_ONCE = 8
+"""Frames that wait to be measured until there are so many, or a group or a peek needs them. In turn with decoding, every one of them
+would be measured from cold caches."""
 
 
 class HeldFrame:
@@ -102,6 +107,7 @@ class OpenFrames:
         self._held_frames = held_frames
         self._at_most_held = 0
         self._best: _Best | None = None
+        self._passed: list[_Best] = []
         self._previous: DecodedFrame | None = None
 
     def add(self, frame: DecodedFrame, bin_: int, cost: float) -> bool:
@@ -111,6 +117,8 @@ class OpenFrames:
         if self._best is None or slot != self._best.slot:
             self._decide()
             self._best = _Best(slot, cost, frame, self._previous)
+            if len(self._passed) >= JUDGED_AT_ONCE:
+                self._judge_passed()
         elif cost > self._best.cost:
             self._best = _Best(slot, cost, frame, self._previous)
         opens_bin = not self.bins or self.bins[-1].index != bin_
@@ -127,12 +135,14 @@ class OpenFrames:
         taken = []
         if self._best is not None and self._best.slot[0] <= end:
             self._decide()
+        self._judge_passed()
         while self.bins and self.bins[0].index <= end:
             taken.append(self.bins.popleft())
         return taken
 
     def with_open_slot(self) -> list[OpenBin]:
         """All bins, with the open slot judged as it is; changes nothing."""
+        self._judge_passed()
         bins = list(self.bins)
         if self._best is not None:
             best = self._best
@@ -150,20 +160,29 @@ class OpenFrames:
             bin_.anchor = None
 
     def _decide(self) -> None:
-        """Measure the costliest frame of the slot that passed, and keep it if it may be shown."""
+        """The slot has passed: its costliest frame stays."""
         if self._best is not None:
-            best, self._best = self._best, None
+            self._passed.append(self._best)
+            self._best = None
+
+    def _judge_passed(self) -> None:
+        """Measure the frames of slots that passed, and keep those that may be shown."""
+        passed, self._passed = self._passed, []
+        for best in passed:
             measured = self._measure(best.frame, best.previous)
             evidence = self._scorer.judge(best.frame, best.previous, measured)
             self._scorer.learn(measured)
             if evidence is not None:
-                self.bins[-1].candidates.append(Candidate(self._hold(best.frame), evidence))
+                bin_ = next(open_ for open_ in reversed(self.bins) if open_.index == best.slot[0])
+                bin_.candidates.append(Candidate(self._held_in(bin_, best.frame), evidence))
+
+    def _held_in(self, bin_: OpenBin, frame: DecodedFrame) -> HeldFrame:
+        """A frame of a bin, kept once: it may be the bin's anchor."""
+        anchor = bin_.anchor
+        return anchor if anchor is not None and anchor.frame_id == frame.frame_id else self._hold(frame)
 
     def _hold(self, frame: DecodedFrame) -> HeldFrame:
         """Keep a frame's pixels; where that makes too many at full size, the oldest goes down to canvas size."""
-        newest = self.bins[-1].anchor if self.bins else None
-        if newest is not None and newest.frame_id == frame.frame_id:
-            return newest
         if self._at_most_held >= self._held_frames:
             full_size = [held for bin_ in self.bins for held in bin_.held() if held.is_full_size]
             if len(full_size) >= self._held_frames:
