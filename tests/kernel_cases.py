@@ -99,9 +99,7 @@ class PagedCase:
 
     def on_device(self) -> tuple[Tensor, ...]:
         """Queries, pools, starts, tables and scales, as the kernels take them."""
-        q, k, v, pages, valid = (
-            x.to(DEVICE) for x in (self.q_THD, self.k_NZKD, self.v_NZKD, self.pages_BL, self.valid_BL)
-        )
+        q, k, v, pages, valid = (x.to(DEVICE) for x in (self.q_THD, self.k_NZKD, self.v_NZKD, self.pages_BL, self.valid_BL))
         scales = None if self.scales is None else tuple(scale.to(DEVICE) for scale in self.scales)
         return q, k, v, self.starts, pages, valid, scales  # type: ignore[return-value]
 

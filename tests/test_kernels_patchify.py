@@ -25,7 +25,9 @@ def random_frame(width: int, height: int, colourspace: int = 1) -> av.VideoFrame
     frame = av.VideoFrame(width, height, "yuv420p")
     frame.colorspace = colourspace
     for plane in frame.planes:
-        samples = rng.choice([rng.integers(0, 256, plane.buffer_size), np.full(plane.buffer_size, 255), np.zeros(plane.buffer_size)])
+        samples = rng.choice(
+            [rng.integers(0, 256, plane.buffer_size), np.full(plane.buffer_size, 255), np.zeros(plane.buffer_size)]
+        )
         noisy = rng.integers(0, 256, plane.buffer_size)
         plane.update(np.where(rng.random(plane.buffer_size) < 0.7, noisy, samples).astype(np.uint8).tobytes())
     return frame

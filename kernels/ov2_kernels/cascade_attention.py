@@ -68,9 +68,12 @@ def cascade_attention_truth(
     num_kv = k_NZKD.shape[2]
     slots_S = page_slots(prefix_pages_L, prefix_valid_L, k_NZKD.shape[1])
     k_SKD, v_SKD = gather(k_NZKD, v_NZKD, slots_S, scales, torch.float32)
-    q_KRD = q_THD.float().unflatten(1, (num_kv, -1)).permute(1, 2, 0, 3).flatten(1, 2)
+    q_KRD = q_THD.float().view(num_new, num_kv, -1, head).permute(1, 2, 0, 3).flatten(1, 2)
     read_KRD, lse_KR1 = _attend(q_KRD, k_SKD.transpose(0, 1), v_SKD.transpose(0, 1))
-    read_THD, lse_TH1 = (x.unflatten(1, (-1, num_new)).permute(2, 0, 1, 3).flatten(1, 2) for x in (read_KRD, lse_KR1))
+    read_THD, lse_TH1 = (
+        x.view(num_kv, -1, num_new, x.shape[-1]).permute(2, 0, 1, 3).reshape(num_new, num_heads, -1)
+        for x in (read_KRD, lse_KR1)
+    )
     own_THD, own_lse_TH1 = _attend_own(q_THD.float(), k_NZKD, v_NZKD, starts, pages_BL, valid_BL, scales)
     return torch.lerp(own_THD, read_THD, torch.sigmoid(lse_TH1 - own_lse_TH1)).to(q_THD.dtype)
 

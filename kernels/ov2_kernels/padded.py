@@ -44,21 +44,22 @@ class PaddedBatch(NamedTuple):
         if len(busy) < len(starts) - 1:
             pages_BL, valid_BL = pages_BL[busy], valid_BL[busy]
         num_new = [starts[b + 1] - starts[b] for b in busy]
-        num_batch, most_new, num_kv = len(busy), max(num_new), k_NZKD.shape[2]
+        num_batch, most_new = len(busy), max(num_new)
+        num_kv, head = k_NZKD.shape[2:]
         new_T = torch.arange(most_new, device=q_THD.device)
         num_new_B = torch.tensor(num_new, device=q_THD.device)
         first_B = torch.tensor([starts[b] for b in busy], device=q_THD.device)
         q_BTHD = q_THD[(first_B[:, None] + new_T).clamp_(max=q_THD.shape[0] - 1)]
         slots_BS, is_token_BS = _slots(pages_BL, valid_BL, k_NZKD.shape[1])
-        k, v = gather(k_NZKD, v_NZKD, slots_BS.flatten(), scales, q_THD.dtype)
+        k_SKD, v_SKD = gather(k_NZKD, v_NZKD, slots_BS.flatten(), scales, q_THD.dtype)
         count_BS = is_token_BS.cumsum(1)
         seen_BT = count_BS[:, -1:] - num_new_B[:, None] + 1 + new_T
         sees_BTS = is_token_BS[:, None] & (count_BS[:, None] <= seen_BT[:, :, None])
         mask_BTS = torch.zeros(sees_BTS.shape, dtype=q_THD.dtype, device=q_THD.device).masked_fill_(~sees_BTS, -torch.inf)
         return cls(
-            q_BTHD.unflatten(2, (num_kv, -1)).permute(0, 2, 3, 1, 4).flatten(2, 3),
-            k.unflatten(0, (num_batch, -1)).transpose(1, 2),
-            v.unflatten(0, (num_batch, -1)).transpose(1, 2),
+            q_BTHD.view(num_batch, most_new, num_kv, -1, head).permute(0, 2, 3, 1, 4).flatten(2, 3),
+            k_SKD.view(num_batch, -1, num_kv, head).transpose(1, 2),
+            v_SKD.view(num_batch, -1, num_kv, head).transpose(1, 2),
             mask_BTS.repeat(1, q_THD.shape[1] // num_kv, 1)[:, None],
             (new_T < num_new_B[:, None]).flatten().nonzero().flatten(),
             most_new,
@@ -66,7 +67,8 @@ class PaddedBatch(NamedTuple):
 
     def ragged(self, rows_BKRX: Tensor) -> Tensor:
         """What rows hold, in the order of the queries: [T, H, X]."""
-        rows_BKGTX = rows_BKRX.unflatten(2, (-1, self.most_new))
+        num_batch, num_kv, _, size = rows_BKRX.shape
+        rows_BKGTX = rows_BKRX.view(num_batch, num_kv, -1, self.most_new, size)
         return rows_BKGTX.permute(0, 3, 1, 2, 4).flatten(2, 3).flatten(0, 1)[self.places_T]
 
 

@@ -89,7 +89,7 @@ def paged_attention_truth(
 def host_starts(starts_B1: Tensor | Sequence[int], num_queries: int) -> tuple[int, ...]:
     """The starts as integers, checked against the number of queries."""
     starts = tuple(starts_B1.tolist() if isinstance(starts_B1, Tensor) else starts_B1)
-    assert starts[0] == 0 and starts[-1] == num_queries, f"starts: expected 0 to {num_queries}, got {starts}"
+    assert (starts[0], starts[-1]) == (0, num_queries), f"starts: expected 0 to {num_queries}, got {starts}"
     return starts
 
 

@@ -83,7 +83,7 @@ def patchify_truth(
     split = bytes_RC3.reshape(len(block_rows), BLOCK_PX, -1, BLOCK_PX, 3)
     bytes_BHW3 = split[strip_B, :, blocks_B2[:, 1].long()]
     normal_BHW3 = (bytes_BHW3.float().div_(CHANNEL_MAX) - mean_3) / std_3
-    tiles = normal_BHW3.unflatten(2, (2, PATCH_PX)).unflatten(1, (2, PATCH_PX))
+    tiles = normal_BHW3.view(-1, 2, PATCH_PX, 2, PATCH_PX, 3)
     return tiles.permute(0, 1, 3, 5, 2, 4).reshape(-1, PATCH_VALUES).to(dtype)
 
 

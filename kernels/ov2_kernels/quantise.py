@@ -31,9 +31,7 @@ def quantise_kv(x_TKD: Tensor, dtype: torch.dtype) -> tuple[Tensor, Tensor]:
     return scaled_TKD.clamp(-LARGEST[dtype], LARGEST[dtype]).to(dtype), scale_TK
 
 
-def gather(
-    k_NZKD: Tensor, v_NZKD: Tensor, slots_S: Tensor, scales: Scales | None, dtype: torch.dtype
-) -> tuple[Tensor, Tensor]:
+def gather(k_NZKD: Tensor, v_NZKD: Tensor, slots_S: Tensor, scales: Scales | None, dtype: torch.dtype) -> tuple[Tensor, Tensor]:
     """Keys and values [S, K, D] at slots of the flattened pools, as `dtype`."""
     k_SKD, v_SKD = (_at(pool, slots_S) for pool in (k_NZKD, v_NZKD))
     if scales is None:

@@ -13,6 +13,7 @@ longest, S parts; inside kernels M rows and N keys of a tile.
 from __future__ import annotations
 
 import math
+from itertools import pairwise
 from typing import NamedTuple
 
 import torch
@@ -174,7 +175,7 @@ def plan(
     num_heads, head_size = q_THD.shape[1:]
     _, page_tokens, num_kv, _ = pools.k_NZKD.shape
     group = num_heads // num_kv
-    longest = max(end - begin for begin, end in zip(starts, starts[1:], strict=False))
+    longest = max(end - begin for begin, end in pairwise(starts))
     if config is None:
         operation = "decode" if longest * group <= DECODE_ROWS else "append"
         config = config_for(operation, head_size, q_THD.dtype, q_THD.device)
