@@ -26,7 +26,7 @@ class TreeMask:
     """
 
     trunk: int
-    branches_BT: Tensor  # noqa: N815
+    branches_BT: Tensor
 
     @classmethod
     def of(cls, trunk: int, branches: Sequence[tuple[int, int]], *, like: Tensor | None = None) -> TreeMask:

@@ -79,14 +79,15 @@ class Context:
     def _run(self, segments: tuple[Segment, ...], ids: Sequence[int], vision_VD: Tensor | None) -> Tensor:
         """Hidden states of the last `len(ids)` tokens of `segments`; their keys and values go into the pages."""
         device, page_tokens, pool = self._model.device, self._pool.page_tokens, self._pool
-        pages_L, valid_L = (torch.tensor(column, device=device) for column in _page_table(segments, page_tokens))
+        table = torch.tensor(_page_table(segments, page_tokens), dtype=torch.int32).to(device)
+        pages_1L, valid_1L = table[0, None], table[1, None]
         offsets_T = torch.arange(segments[-1].num_tokens - len(ids), segments[-1].num_tokens, device=device)
         own_pages = torch.tensor(segments[-1].pages, device=device)
         slots_T = own_pages[offsets_T // page_tokens] * page_tokens + offsets_T % page_tokens
 
         def attend(layer: int, q_THD: Tensor, k_TKD: Tensor, v_TKD: Tensor) -> Tensor:
             pool.write(layer, slots_T, k_TKD, v_TKD)
-            return paged_attention(q_THD, pool.k_NZKD[layer], pool.v_NZKD[layer], pages_L, valid_L)
+            return paged_attention(q_THD, pool.k_NZKD[layer], pool.v_NZKD[layer], (0, len(ids)), pages_1L, valid_1L)
 
         x_TD = self._model.embed(torch.tensor(ids, device=device), vision_VD)
         return self._model.run_language(x_TD, segments[-1].first_position + offsets_T, attend)

@@ -1,6 +1,19 @@
-"""Attention over groups and over pages. Each operation has a plain PyTorch truth, which is also the CPU path."""
+"""Attention over groups, over pages and over a shared prefix, and pictures to patches. Each operation has a plain PyTorch truth, which is
+also the CPU path, and a Triton kernel for CUDA tensors, imported when it first runs."""
 
+from ov2_kernels.cascade_attention import cascade_attention
 from ov2_kernels.group_attention import group_attention, rotate_interleaved
 from ov2_kernels.paged_attention import page_slots, paged_attention
+from ov2_kernels.patchify import PictureTaps, patchify
+from ov2_kernels.quantise import quantise_kv
 
-__all__ = ["group_attention", "page_slots", "paged_attention", "rotate_interleaved"]
+__all__ = [
+    "PictureTaps",
+    "cascade_attention",
+    "group_attention",
+    "page_slots",
+    "paged_attention",
+    "patchify",
+    "quantise_kv",
+    "rotate_interleaved",
+]

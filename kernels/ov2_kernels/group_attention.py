@@ -14,6 +14,8 @@ import torch
 from torch import Tensor
 from torch.nn.functional import scaled_dot_product_attention
 
+from ov2_kernels.dispatch import runs_kernel
+
 
 def rotate_interleaved(x_PHD: Tensor, cos_PD: Tensor, sin_PD: Tensor) -> Tensor:
     """Rotary embedding over even and odd neighbours: x * cos + (-x_odd, x_even) * sin."""
@@ -26,8 +28,19 @@ def group_attention(
 ) -> Tensor:
     """Rotate queries and keys, then attend within groups of `lengths` patches (they add up to P). Returns [P, H, D].
 
-    The plain truth: neighbouring groups of one length run as one batch, so sort groups by length to make few batches.
+    On CUDA tensors one kernel does both. Raises `ValueError` there for a head size other than 32, 64 or 128.
     """
+    if runs_kernel(q_PHD, k_PHD, v_PHD):
+        from ov2_kernels.triton import group
+
+        return group.group_attention(q_PHD, k_PHD, v_PHD, cos_PD, sin_PD, lengths)
+    return group_attention_truth(q_PHD, k_PHD, v_PHD, cos_PD, sin_PD, lengths)
+
+
+def group_attention_truth(
+    q_PHD: Tensor, k_PHD: Tensor, v_PHD: Tensor, cos_PD: Tensor, sin_PD: Tensor, lengths: Sequence[int]
+) -> Tensor:
+    """The plain truth: neighbouring groups of one length run as one batch, so sort groups by length to make few batches."""
     q_PHD = rotate_interleaved(q_PHD, cos_PD, sin_PD)
     k_PHD = rotate_interleaved(k_PHD, cos_PD, sin_PD)
     outs, first = [], 0
