@@ -15,8 +15,9 @@ from torch import Tensor
 
 from ov2.context import Context
 from ov2.model import OV2Model
-from ov2.sampling import Sampling, choose
-from ov2.text import TextStream, TextTokenizer
+from ov2.sampling import Sampling
+from ov2.text import TextTokenizer
+from ov2.wording import Wording
 
 
 class Answer(Iterator[str]):
@@ -40,15 +41,21 @@ class Answer(Iterator[str]):
         asked_s: float,
         clock: Callable[[], float] = time.perf_counter,
     ) -> None:
-        self._model, self._tokenizer, self._branch, self._clock = model, text, branch, clock
+        self._model, self._branch, self._clock = model, branch, clock
         self.window, self.prompt_tokens = window, len(prompt)
-        self.text, self.num_tokens = "", 0
+        self.text = ""
         self.first_token_s: float | None = None
-        self.finish_reason: str | None = None
         self._prompt, self._vision_VD, self._asked_s = prompt, vision_VD, asked_s
-        self._sampling, self._generator, self._stream = sampling, sampling.generator(), TextStream(text)
-        self._token: int | None = None
+        self._wording = Wording(model.config, text, sampling)
         self._closed = False
+
+    @property
+    def num_tokens(self) -> int:
+        return self._wording.num_tokens
+
+    @property
+    def finish_reason(self) -> str | None:
+        return self._wording.finish_reason
 
     def __next__(self) -> str:
         try:
@@ -77,26 +84,22 @@ class Answer(Iterator[str]):
 
     def _advance(self) -> str:
         """The next piece; empty when there is none left."""
-        while self.finish_reason is None and not self._closed:
-            self._token = self._next_token()
+        wording = self._wording
+        while wording.finish_reason is None and not self._closed:
+            piece = wording.push(self._logits())
             if self.first_token_s is None:
                 self.first_token_s = self._clock() - self._asked_s
-            stopped = self._token in self._tokenizer.stop_ids
-            self.num_tokens += not stopped
-            if stopped or self.num_tokens == self._sampling.max_tokens:
-                self.finish_reason = "stop" if stopped else "length"
+            if wording.finish_reason is not None:
                 self._branch.close()
-            if not stopped and (piece := self._stream.push(self._token)):
+            if piece:
                 return piece
-        return "" if self._closed else self._stream.finish()
+        return ""
 
     @torch.inference_mode()
-    def _next_token(self) -> int:
-        """Read the prompt or the last token, and choose. Tokens that stand for a picture are never chosen: there is none."""
-        if self._token is None:
+    def _logits(self) -> Tensor:
+        """Read the prompt or the last token: logits of the next."""
+        if self.first_token_s is None:
             hidden_TD = self._branch.append(self._prompt, self._vision_VD)
         else:
-            hidden_TD = self._branch.extend([self._token])
-        logits_W = self._model.head(hidden_TD[-1])
-        logits_W[[self._model.config.image_token_id, self._model.config.video_token_id]] = -torch.inf
-        return choose(logits_W, self._sampling, self._generator)
+            hidden_TD = self._branch.extend([self._wording.token])
+        return self._model.head(hidden_TD[-1])

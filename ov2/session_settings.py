@@ -22,6 +22,7 @@ class SessionSettings:
     - `window_tokens`: tokens kept, the system text included; default 4096, or two thirds of the positions left beside
       `branch_tokens` if that is less. `window_s`: stream time kept; default two thirds of `max_timestamp_s`.
     - `branch_tokens`: positions left free for a branch (peek, question, answer); default 2048, or a quarter of the positions.
+    - `recall_tokens`: positions left free behind the system text, where a branch may put older groups; default none.
     - `max_positions`, `max_timestamp_s`: the trained limits, which renewal keeps; default the model's.
     - `renew_s`: stream time after which the session is renewed in any case; default never.
     - `page_tokens`: tokens of a page. `num_pages`: pages of the session's own pool; default enough for three windows and
@@ -31,6 +32,7 @@ class SessionSettings:
     window_tokens: int | None = None
     window_s: float | None = None
     branch_tokens: int | None = None
+    recall_tokens: int = 0
     max_positions: int | None = None
     max_timestamp_s: float | None = None
     renew_s: float | None = None
@@ -42,15 +44,15 @@ class SessionSettings:
         positions = max_positions if self.max_positions is None else self.max_positions
         timestamp_s = max_timestamp_s if self.max_timestamp_s is None else self.max_timestamp_s
         branch = min(BRANCH_TOKENS, positions // 4) if self.branch_tokens is None else self.branch_tokens
-        window = min(WINDOW_TOKENS, (positions - branch) * 2 // 3) if self.window_tokens is None else self.window_tokens
+        window = min(WINDOW_TOKENS, (positions - branch - self.recall_tokens) * 2 // 3) if self.window_tokens is None else self.window_tokens
         window_s = timestamp_s * 2 / 3 if self.window_s is None else self.window_s
         _require("page_tokens", self.page_tokens, above=0)
         for name, value in (("window_tokens", window), ("branch_tokens", branch), ("window_s", window_s)):
             _require(name, value, above=0)
-        if window + branch > positions:
+        if self.recall_tokens < 0 or window + branch + self.recall_tokens > positions:
             raise SessionError(
-                f"session: expected window_tokens + branch_tokens to be at most max_positions, "
-                f"got {window} + {branch} over {positions}"
+                f"session: expected window_tokens + branch_tokens + recall_tokens to be at most max_positions, "
+                f"got {window} + {branch} + {self.recall_tokens} over {positions}"
             )
         if window_s > timestamp_s:
             raise SessionError(f"session: expected window_s at most max_timestamp_s {timestamp_s}, got {window_s}")
@@ -62,6 +64,7 @@ class SessionSettings:
             window_s=window_s,
             window_pages=window_pages,
             branch_tokens=branch,
+            recall_tokens=self.recall_tokens,
             max_positions=positions,
             max_timestamp_s=timestamp_s,
             renew_s=float("inf") if self.renew_s is None else self.renew_s,
@@ -78,6 +81,7 @@ class Limits:
     window_s: float
     window_pages: int
     branch_tokens: int
+    recall_tokens: int
     max_positions: int
     max_timestamp_s: float
     renew_s: float

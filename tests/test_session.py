@@ -86,7 +86,7 @@ def test_a_failed_append_gives_its_pages_back(session: Session, monkeypatch: pyt
     def fail(*_args: object) -> Tensor:
         raise MemoryError
 
-    monkeypatch.setattr("ov2.context.paged_attention", fail)
+    monkeypatch.setattr("ov2.writing.paged_attention", fail)
     with pytest.raises(MemoryError):
         session.append(made_group(6, 6.0))
     with pytest.raises(MemoryError):

@@ -5,10 +5,11 @@ from ov2_kernels.cascade_attention import cascade_attention
 from ov2_kernels.group_attention import group_attention, rotate_interleaved
 from ov2_kernels.paged_attention import page_slots, paged_attention
 from ov2_kernels.patchify import PictureTaps, patchify
-from ov2_kernels.quantise import quantise_kv
+from ov2_kernels.quantise import Scales, quantise_kv
 
 __all__ = [
     "PictureTaps",
+    "Scales",
     "cascade_attention",
     "group_attention",
     "page_slots",
