@@ -24,6 +24,7 @@ class Wording:
         self._stop_ids = text.stop_ids
         self._sampling, self._generator, self._stream = sampling, sampling.generator(), TextStream(text)
 
+    @torch.inference_mode()
     def push(self, logits_W: Tensor) -> str:
         """Choose a token, and return the text that it completes, possibly none; with the last one, all that is left. Tokens that stand for
         a picture are never chosen: there is none."""

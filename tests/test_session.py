@@ -83,7 +83,7 @@ def test_an_abandoned_answer_gives_its_pages_back(session: Session, read: int) -
 def test_a_failed_append_gives_its_pages_back(session: Session, monkeypatch: pytest.MonkeyPatch) -> None:
     held = session.pool.num_used
 
-    def fail(*_args: object) -> Tensor:
+    def fail(*_args: object, **_options: object) -> Tensor:
         raise MemoryError
 
     monkeypatch.setattr("ov2.writing.paged_attention", fail)
@@ -174,7 +174,7 @@ def test_sampling_is_repeatable_with_a_seed(session: Session) -> None:
 def test_a_stop_token_ends_the_answer_unsaid(session: Session, monkeypatch: pytest.MonkeyPatch, text: TextTokenizer) -> None:
     script = [*text.encode("Yes é"), SPECIALS["<|im_end|>"], *text.encode("more")]
     tokens = iter(script)
-    monkeypatch.setattr("ov2.answer.choose", lambda *_given: next(tokens))
+    monkeypatch.setattr("ov2.wording.choose", lambda *_given: next(tokens))
     answer = session.ask("Is it?")
     assert list(answer) == ["Y", "e", "s", " ", "é"]
     assert (answer.text, answer.finish_reason, answer.num_tokens) == ("Yes é", "stop", 6)
