@@ -89,9 +89,7 @@ class Context:
         for segment in segments:
             self._pool.release(segment.pages)
 
-    def _longer(
-        self, before: tuple[Segment, ...], segment: Segment, ids: Sequence[int], vision_VD: Tensor | None
-    ) -> Writing:
+    def _longer(self, before: tuple[Segment, ...], segment: Segment, ids: Sequence[int], vision_VD: Tensor | None) -> Writing:
         length = segment.num_tokens + len(ids)
         taken = self._pool.take(-(-length // self._pool.page_tokens) - len(segment.pages))
         longer = replace(segment, ids=(*segment.ids, *ids), pages=segment.pages + taken)

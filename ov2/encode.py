@@ -33,5 +33,5 @@ def encode(model: OV2Model, groups: Sequence[CanvasGroup]) -> list[EncodedGroup]
             start_s=group.start_s,
             end_s=group.end_s,
         )
-        for group, vision_VD in zip(groups, tokens_VD.split([group.num_blocks for group in groups]), strict=True)
+        for group, vision_VD in zip(groups, torch.split(tokens_VD, [group.num_blocks for group in groups]), strict=True)
     ]

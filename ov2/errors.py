@@ -5,6 +5,8 @@ OV2Error
 ├── CheckpointError   a model folder that is missing, damaged or of another layout
 ├── PromptError       a question that cannot be asked (empty, or too long for the window)
 └── SessionError      a session used outside its contract (no room left, closed)
+    ├── PagesError    no page is free
+    └── CapacityError the engine has no room for one more stream or question
 """
 
 from __future__ import annotations
@@ -28,3 +30,11 @@ class PromptError(OV2Error, ValueError):
 
 class SessionError(OV2Error):
     """A session used outside its contract."""
+
+
+class PagesError(SessionError):
+    """No page is free for new tokens."""
+
+
+class CapacityError(SessionError):
+    """The engine has no room for one more stream or question."""

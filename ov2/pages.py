@@ -16,7 +16,7 @@ from ov2_kernels import Scales, quantise_kv
 from torch import Tensor
 
 from ov2.config import TextConfig
-from ov2.errors import SessionError
+from ov2.errors import PagesError
 
 QUANTISED = {"int8": torch.int8, "fp8": torch.float8_e4m3fn}
 """Names of the types that keep a number in one byte, with a scale per token and head."""
@@ -25,7 +25,8 @@ QUANTISED = {"int8": torch.int8, "fp8": torch.float8_e4m3fn}
 class PagePool:
     """A fixed number of pages, each with room for `page_tokens` tokens in every layer.
 
-    `dtype` is the model's, or int8 or float8_e4m3fn: half the memory of a 16-bit pool, and a little less exact. `poison` is for tests: free pages hold NaN, so that reading one shows in every result, and writing a slot twice fails.
+    `dtype` is the model's, or int8 or float8_e4m3fn: half the memory of a 16-bit pool, and a little less exact. `poison` is for tests:
+    free pages hold NaN, so that reading one shows in every result, and writing a slot twice fails.
     """
 
     def __init__(
@@ -60,10 +61,10 @@ class PagePool:
         return self.num_pages - len(self._free)
 
     def take(self, count: int) -> tuple[int, ...]:
-        """Pages for new tokens, held once. Raises `SessionError` when too few are free."""
+        """Pages for new tokens, held once. Raises `PagesError` when too few are free."""
         with self._lock:
             if count > len(self._free):
-                raise SessionError(
+                raise PagesError(
                     f"pages: expected {count} free, got {len(self._free)} of {self.num_pages}; "
                     f"close answers that nobody reads, or set num_pages higher"
                 )

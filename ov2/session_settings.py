@@ -44,7 +44,11 @@ class SessionSettings:
         positions = max_positions if self.max_positions is None else self.max_positions
         timestamp_s = max_timestamp_s if self.max_timestamp_s is None else self.max_timestamp_s
         branch = min(BRANCH_TOKENS, positions // 4) if self.branch_tokens is None else self.branch_tokens
-        window = min(WINDOW_TOKENS, (positions - branch - self.recall_tokens) * 2 // 3) if self.window_tokens is None else self.window_tokens
+        window = (
+            min(WINDOW_TOKENS, (positions - branch - self.recall_tokens) * 2 // 3)
+            if self.window_tokens is None
+            else self.window_tokens
+        )
         window_s = timestamp_s * 2 / 3 if self.window_s is None else self.window_s
         _require("page_tokens", self.page_tokens, above=0)
         for name, value in (("window_tokens", window), ("branch_tokens", branch), ("window_s", window_s)):

@@ -32,7 +32,7 @@ class Writing:
     before: tuple[Segment, ...]
     segment: Segment
     ids: Sequence[int] = field(repr=False)
-    vision_VD: Tensor | None = field(default=None, repr=False)  # noqa: N815
+    vision_VD: Tensor | None = field(default=None, repr=False)
     taken: tuple[int, ...] = ()
 
     @property
@@ -68,7 +68,7 @@ def run(model: OV2Model, pool: PagePool, writings: Sequence[Writing]) -> list[Te
         return torch.cat(outs) if len(outs) > 1 else outs[0]
 
     hidden_TD = model.run_language(x_TD, positions_T, attend)
-    split = dict(zip(map(id, ordered), hidden_TD.split([writing.num_tokens for writing in ordered]), strict=True))
+    split = dict(zip(map(id, ordered), torch.split(hidden_TD, [writing.num_tokens for writing in ordered]), strict=True))
     return [split[id(writing)] for writing in writings]
 
 

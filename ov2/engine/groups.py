@@ -1,0 +1,106 @@
+"""Groups: from the line where they wait into the window of their stream.
+
+In: groups of all streams. Out: longer windows; a group that does not fit or comes too late is left out, counted, and told why.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+
+from torch import Tensor
+
+from ov2.engine.line import Draft, Line
+from ov2.engine.state import Owner, State
+from ov2.engine.work import Arrival
+from ov2.errors import CapacityError, PagesError, SessionError
+
+log = logging.getLogger(__name__)
+
+
+class Groups:
+    """A desk (`state.Desk`)."""
+
+    def __init__(self, state: State) -> None:
+        self._state = state
+
+    def append(self, line: Line, arrival: Arrival) -> None:
+        """A group joins the line; when that is full, the oldest that is not on its way is skipped."""
+        line.num_taken += 1
+        line.waiting.append(arrival)
+        if len(line.waiting) > self._state.settings.max_waiting_groups:
+            oldest = line.waiting.popleft()
+            line.num_settled += 1
+            line.skipped["model_behind"] += 1
+            self._state.tally.shed["model_behind"] += 1
+            oldest.future.set_exception(CapacityError(f"group {oldest.group.group_id}: skipped, the device is behind"))
+
+    def take_up(self) -> None:
+        """The next group of every line."""
+        for line in self._state.lines.values():
+            if line.arrival is None and line.waiting:
+                line.arrival = line.waiting.popleft()
+
+    def to_encode(self) -> list[Arrival]:
+        """Groups that come next, the cameras in turn; first those that a question waits for."""
+        arrivals = [line.arrival for line in self._state.asked_first() if line.arrival is not None]
+        return [arrival for arrival in arrivals if arrival.encoded is None]
+
+    def owners(self) -> list[Owner]:
+        """Drafts, in the same order."""
+        lines = self._state.asked_first()
+        for line in lines:
+            if line.draft is None:
+                self._begin(line)
+        return [line.draft for line in lines if line.draft is not None]
+
+    def written(self, owner: Owner, logits_W: Tensor | None) -> None:
+        """The group joins the window once all its tokens are written."""
+        assert isinstance(owner, Draft), "expected a draft"
+        if owner.passage.left:
+            return
+        owner.line.finish_draft()
+        self._state.tally.counts["groups"] += 1
+        self._state.tally.append_s.append(time.perf_counter() - owner.arrival.came_s)
+        if owner.arrival.future.set_running_or_notify_cancel():
+            owner.arrival.future.set_result(None)
+
+    def failed(self, owner: Owner, error: Exception) -> None:
+        """Without pages it waits while answers may give theirs back."""
+        assert isinstance(owner, Draft), "expected a draft"
+        if isinstance(error, PagesError) and self._state.running:
+            return
+        owner.line.draft = None
+        owner.passage.close()
+        self.leave_out(owner.line, owner.arrival, error)
+
+    def leave_out(self, line: Line, arrival: Arrival, error: Exception) -> None:
+        """Go on without a group."""
+        if line.arrival is arrival:
+            line.arrival = None
+        line.num_settled += 1
+        line.skipped["session"] += 1
+        self._state.tally.shed["refused_group"] += 1
+        log.warning("stream %s: group %d left out: %s", line.name, arrival.group.group_id, error)
+        if arrival.future.set_running_or_notify_cancel():
+            arrival.future.set_exception(error)
+
+    def _begin(self, line: Line) -> None:
+        """Make room for the next group of a stream, and fork the branch that it is written on."""
+        arrival, window = line.arrival, line.window
+        if arrival is None or arrival.encoded is None:
+            return
+        group = arrival.encoded
+        try:
+            window.require_newer(group)
+            window.start_clock(group)
+            window.make_room(group)
+        except SessionError as error:
+            self.leave_out(line, arrival, error)
+            return
+        if arrival.renewals is None and window.limit_near(group):
+            arrival.renewals, line.wants_renewal = window.num_renewals, True
+        if arrival.renewals == window.num_renewals:
+            return
+        line.arrival = None
+        line.draft = Draft(line, arrival, line.passage(window.context.fork(), group))

@@ -1,0 +1,131 @@
+"""One stream inside the engine: its window, the groups that wait for it, and its renewal.
+
+In: groups in order of time. Out: passages to write, one group at a time, and the new window when a renewal is complete.
+"""
+
+from __future__ import annotations
+
+from collections import Counter, deque
+from dataclasses import dataclass, field
+
+from ov2.context import Context
+from ov2.engine.passage import Passage
+from ov2.engine.work import Arrival, Question
+from ov2.model import OV2Model
+from ov2.pages import PagePool
+from ov2.prompt import system_tokens
+from ov2.segment import EncodedGroup
+from ov2.session_settings import Limits
+from ov2.text import TextTokenizer
+from ov2.window import Window
+
+
+@dataclass(slots=True)
+class Renewal:
+    """A window on its way to being written anew, from position zero, with timestamps from `zero_s`. `todo`: groups to write after
+    `passage`, the first of which is the system text."""
+
+    line: Line
+    context: Context
+    zero_s: float
+    todo: deque[EncodedGroup]
+    passage: Passage
+    has_system_text: bool = False
+
+
+@dataclass(slots=True)
+class Draft:
+    """A group on its way into the window: on a branch, so that nobody sees half of it."""
+
+    line: Line
+    arrival: Arrival
+    passage: Passage
+
+
+@dataclass(eq=False)
+class Line:
+    """`num_taken` groups have been handed in, `num_settled` of them are appended or left out. Of those that wait, `arrival` is next."""
+
+    name: str
+    model: OV2Model
+    pool: PagePool
+    text: TextTokenizer
+    limits: Limits
+    window: Window
+    waiting: deque[Arrival] = field(default_factory=deque)
+    questions: deque[Question] = field(default_factory=deque)
+    num_taken: int = 0
+    num_settled: int = 0
+    arrival: Arrival | None = None
+    draft: Draft | None = None
+    renewal: Renewal | None = None
+    wants_renewal: bool = False
+    closed: bool = False
+    skipped: Counter[str] = field(default_factory=Counter)
+
+    @property
+    def has_work(self) -> bool:
+        """Whether a step may get on with it."""
+        on_its_way = self.arrival or self.draft or self.renewal or self.wants_renewal
+        return bool(self.waiting or self.questions or on_its_way) or self.window.renewal_due()
+
+    def passage(self, context: Context, group: EncodedGroup, zero_s: float | None = None) -> Passage:
+        """A group's tokens."""
+        ids = self.window.tokens(group, zero_s)
+        return Passage(context, ids, self.text.image_pad, group.vision_tokens, group)
+
+    def begin_renewal(self) -> None:
+        """Write the window anew, beside the old one. Timestamp zero of an empty one is the group that waits for it."""
+        groups = self.window.groups
+        waiting = self.arrival.group.start_s if self.arrival is not None else self.window.zero_s
+        context = Context(self.model, self.pool)
+        passage = Passage(context, system_tokens(self.text), self.text.image_pad)
+        self.renewal = Renewal(self, context, groups[0].start_s if groups else waiting, deque(groups), passage)
+
+    def go_on_renewing(self) -> None:
+        """The renewal's passage is written: take up its next group, or put the new window in place."""
+        renewal = self.renewal
+        assert renewal is not None, "expected a renewal"
+        if not renewal.has_system_text:
+            renewal.has_system_text = True
+            renewal.context.skip(self.limits.recall_tokens)
+        if renewal.todo:
+            renewal.passage = self.passage(renewal.context, renewal.todo.popleft(), renewal.zero_s)
+
+    @property
+    def is_renewed(self) -> bool:
+        """Whether the new window is complete, and nothing is on its way into the old one."""
+        renewal = self.renewal
+        return renewal is not None and not renewal.todo and not renewal.passage.left and self.draft is None
+
+    def finish_renewal(self) -> None:
+        assert self.renewal is not None, "expected a renewal"
+        renewal, self.renewal, self.wants_renewal = self.renewal, None, False
+        self.window.renewed(renewal.context, renewal.zero_s)
+
+    def drop_renewal(self) -> None:
+        """Give up a renewal; a later one begins from nothing."""
+        if self.renewal is not None:
+            self.renewal.context.close()
+            self.renewal = None
+
+    def finish_draft(self) -> None:
+        """The group is written: it is part of the window, and of a renewal under way."""
+        assert self.draft is not None, "expected a draft"
+        draft, self.draft = self.draft, None
+        self.window.context.adopt(draft.passage.context)
+        draft.passage.close()
+        self.num_settled += 1
+        if self.renewal is not None and draft.arrival.encoded is not None:
+            self.renewal.todo.append(draft.arrival.encoded)
+            if not self.renewal.passage.left:
+                self.go_on_renewing()
+
+    def close(self) -> None:
+        """Give all pages back."""
+        self.closed = True
+        if self.draft is not None:
+            self.draft.passage.close()
+            self.draft = None
+        self.drop_renewal()
+        self.window.context.close()

@@ -1,0 +1,49 @@
+"""Renewals: windows that are written anew beside the old ones, in the background.
+
+In: windows that come near a trained limit. Out: the same windows from position zero, put in place between two steps. A renewal begins
+early and takes what tokens are left over; when a group or a question has to wait for it, it goes first.
+"""
+
+from __future__ import annotations
+
+from torch import Tensor
+
+from ov2.engine.line import Line, Renewal
+from ov2.engine.state import Owner, State
+
+
+class Renewals:
+    """A desk (`state.Desk`), for renewals that somebody waits for, or for the others."""
+
+    def __init__(self, state: State, *, wanted: bool) -> None:
+        self._state, self._wanted = state, wanted
+
+    def owners(self) -> list[Owner]:
+        lines = [line for line in self._state.in_turn() if self._is_mine(line)]
+        for line in lines:
+            if line.renewal is None:
+                line.begin_renewal()
+        return [line.renewal for line in lines if line.renewal is not None and line.renewal.passage.left]
+
+    def written(self, owner: Owner, logits_W: Tensor | None) -> None:
+        """Take up the next group of the window once all tokens are written."""
+        assert isinstance(owner, Renewal), "expected a renewal"
+        if owner.line.renewal is owner and not owner.passage.left:
+            owner.line.go_on_renewing()
+
+    def failed(self, owner: Owner, error: Exception) -> None:
+        """It begins again when there is room."""
+        assert isinstance(owner, Renewal), "expected a renewal"
+        owner.line.drop_renewal()
+
+    def finish(self) -> None:
+        """Put windows that are complete in place."""
+        for line in self._state.lines.values():
+            if line.is_renewed:
+                line.finish_renewal()
+                self._state.tally.counts["renewals"] += 1
+
+    def _is_mine(self, line: Line) -> bool:
+        if self._wanted:
+            return line.wants_renewal
+        return not line.wants_renewal and (line.renewal is not None or line.window.renewal_due())

@@ -1,0 +1,70 @@
+"""What the desks of the scheduler share.
+
+In: model, settings. Out: the lines and the pool that all work is on, and small questions about them.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Protocol
+
+from torch import Tensor
+
+from ov2.engine.figures import Tally
+from ov2.engine.line import Line
+from ov2.engine.passage import Passage
+from ov2.engine.settings import EngineSettings
+from ov2.engine.work import Question
+from ov2.model import OV2Model
+from ov2.pages import PagePool
+from ov2.text import TextTokenizer
+
+
+class Owner(Protocol):
+    """Something with tokens to write."""
+
+    @property
+    def passage(self) -> Passage | None: ...
+
+
+class Desk(Protocol):
+    """One kind of work. `owners` are those with tokens to write, the first first; what becomes of a writing goes to `written` (with the
+    logits of its last token, once all tokens are written), `failed`, or `no_pages`."""
+
+    def owners(self) -> list[Owner]: ...
+
+    def written(self, owner: Owner, logits_W: Tensor | None) -> None: ...
+
+    def failed(self, owner: Owner, error: Exception) -> None: ...
+
+
+@dataclass(slots=True)
+class State:
+    """Everything that more than one desk looks at; `running` are questions that have their turn."""
+
+    model: OV2Model
+    text: TextTokenizer
+    settings: EngineSettings
+    pool: PagePool
+    lines: dict[str, Line] = field(default_factory=dict)
+    running: list[Question] = field(default_factory=list)
+    tally: Tally = field(default_factory=Tally)
+    turn: int = 0
+
+    def in_turn(self) -> list[Line]:
+        """All lines; another one comes first in every step."""
+        lines = list(self.lines.values())
+        first = self.turn % max(1, len(lines))
+        return [*lines[first:], *lines[:first]]
+
+    def asked_first(self) -> list[Line]:
+        """The same, and before the others those whose groups a question waits for."""
+        asked = {id(question.line) for question in self.running if question.passage is None}
+        return sorted(self.in_turn(), key=lambda line: id(line) not in asked)
+
+    def drop_renewals(self) -> bool:
+        """Give up renewals that nobody waits for: memory is short. False when there was none."""
+        dropped = [line for line in self.lines.values() if line.renewal is not None and not line.wants_renewal]
+        for line in dropped:
+            line.drop_renewal()
+        return bool(dropped)

@@ -1,0 +1,109 @@
+"""What callers want of a stream: groups to append, questions to answer, statements to judge.
+
+In: what was asked. Out: what becomes of it, told to a listener or a future.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from concurrent.futures import Future
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from ov2.canvas import CanvasGroup
+from ov2.engine.passage import Passage
+from ov2.sampling import Sampling
+from ov2.segment import EncodedGroup
+from ov2.wording import Wording
+
+if TYPE_CHECKING:
+    from ov2.engine.line import Line
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Started:
+    """An answer begins. `window`: media seconds (start, end) that it sees, None without a group; `group_ids` that it sees; `zero_s`:
+    media seconds of timestamp zero; `num_tokens` of the window; `prompt_tokens` read for this question alone; `queue_s` waited for
+    a turn, `catch_up_s` for groups that came before it, its peek, and a renewal."""
+
+    window: tuple[float, float] | None
+    group_ids: tuple[int, ...]
+    zero_s: float
+    num_tokens: int
+    prompt_tokens: int
+    queue_s: float
+    catch_up_s: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Ended:
+    """An answer is over: `finish_reason` is `stop`, `length`, `cancelled` or `failed`; then `error` says why."""
+
+    finish_reason: str
+    num_tokens: int
+    first_token_s: float | None
+    error: Exception | None = None
+
+
+Told = Started | str | Ended
+"""What becomes of a question: it begins, pieces of text, it is over."""
+
+
+@dataclass(slots=True, eq=False, kw_only=True)
+class Question:
+    """A question, then its answer. `after`: groups of its stream that come first. `renewals`: how many there had been when it began to
+    wait for one. `cancelled` may be set by any thread."""
+
+    line: Line
+    tail: Sequence[int]
+    sampling: Sampling
+    tell: Callable[[Told], None]
+    peek: CanvasGroup | None = None
+    since_s: float | None = None
+    after: int = 0
+    asked_s: float = field(default_factory=time.perf_counter)
+    encoded: EncodedGroup | None = None
+    passage: Passage | None = None
+    wording: Wording | None = None
+    first_token_s: float | None = None
+    queue_s: float = 0.0
+    renewals: int | None = None
+    cancelled: bool = False
+
+
+@dataclass(slots=True, eq=False, kw_only=True)
+class Arrival:
+    """A group on its way into a stream. `renewals`: as of a question."""
+
+    group: CanvasGroup
+    future: Future[None]
+    came_s: float = field(default_factory=time.perf_counter)
+    encoded: EncodedGroup | None = None
+    renewals: int | None = None
+
+
+@dataclass(slots=True, eq=False, kw_only=True)
+class Judgement:
+    """Statements about one moment of a stream, and their margins as they come. `within_s`: how long they may wait to begin."""
+
+    line: Line
+    tails: Sequence[Sequence[int]]
+    future: Future[list[float]]
+    after: int = 0
+    within_s: float | None = None
+    came_s: float = field(default_factory=time.perf_counter)
+    statements: list[Statement] = field(default_factory=list)
+
+    @property
+    def is_late(self) -> bool:
+        return self.within_s is not None and not self.statements and time.perf_counter() > self.came_s + self.within_s
+
+
+@dataclass(slots=True, eq=False)
+class Statement:
+    """One of them, on a branch of its own."""
+
+    judgement: Judgement
+    passage: Passage
+    margin: float | None = None
