@@ -297,7 +297,7 @@ class Stream:
         self.close()
 
     def _post(self, work: Callable[[], None]) -> None:
-        if self._line.closed:
+        if self._line.closed and self._engine.alive:
             raise SessionError(f"stream {self.name!r}: expected an open one, got one that is closed")
         self._engine._post(work)
 
