@@ -6,7 +6,8 @@ OV2Error
 ├── PromptError       a question that cannot be asked (empty, or too long for the window)
 └── SessionError      a session used outside its contract (no room left, closed)
     ├── PagesError    no page is free
-    └── CapacityError the engine has no room for one more stream or question
+    ├── CapacityError the engine has no room for one more stream or question
+    └── ClosedError   the stream, or the engine, has ended
 """
 
 from __future__ import annotations
@@ -38,3 +39,7 @@ class PagesError(SessionError):
 
 class CapacityError(SessionError):
     """The engine has no room for one more stream or question."""
+
+
+class ClosedError(SessionError):
+    """The stream, or the engine, has ended."""

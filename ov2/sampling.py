@@ -16,9 +16,10 @@ from ov2.errors import PromptError
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Sampling:
     """How an answer is chosen. `temperature` 0 is greedy; `top_p` keeps the likeliest tokens that reach this share; `seed`
-    makes a sampled answer repeatable. Raises `PromptError` for values out of range."""
+    makes a sampled answer repeatable; before `min_tokens` it does not end. Raises `PromptError` for values out of range."""
 
     max_tokens: int = 64
+    min_tokens: int = 0
     temperature: float = 0.0
     top_p: float = 1.0
     seed: int | None = None
@@ -26,6 +27,8 @@ class Sampling:
     def __post_init__(self) -> None:
         if self.max_tokens < 1:
             raise PromptError(f"max_tokens: expected at least 1, got {self.max_tokens}")
+        if not 0 <= self.min_tokens <= self.max_tokens:
+            raise PromptError(f"min_tokens: expected 0 to max_tokens {self.max_tokens}, got {self.min_tokens}")
         if not 0.0 <= self.temperature < float("inf"):
             raise PromptError(f"temperature: expected zero or above, got {self.temperature}")
         if not 0.0 < self.top_p <= 1.0:

@@ -36,7 +36,7 @@ class SessionSettings:
     max_positions: int | None = None
     max_timestamp_s: float | None = None
     renew_s: float | None = None
-    page_tokens: int = 64
+    page_tokens: int = 32
     num_pages: int | None = None
 
     def resolve(self, *, max_positions: int, max_timestamp_s: float) -> Limits:

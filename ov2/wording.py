@@ -29,6 +29,8 @@ class Wording:
         """Choose a token, and return the text that it completes, possibly none; with the last one, all that is left. Tokens that stand for
         a picture are never chosen: there is none."""
         logits_W[self._pictures] = -torch.inf
+        if self.num_tokens < self._sampling.min_tokens:
+            logits_W[list(self._stop_ids)] = -torch.inf
         self.token = choose(logits_W, self._sampling, self._generator)
         if self.token in self._stop_ids:
             self.finish_reason = "stop"

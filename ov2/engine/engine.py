@@ -21,7 +21,7 @@ from ov2.engine.line import Line
 from ov2.engine.scheduler import Scheduler
 from ov2.engine.settings import EngineSettings
 from ov2.engine.work import Arrival, Ended, Judgement, Question, Started, Told
-from ov2.errors import CapacityError, PromptError, SessionError
+from ov2.errors import CapacityError, ClosedError, PromptError, SessionError
 from ov2.model import OV2Model
 from ov2.prompt import question_tokens
 from ov2.sampling import Sampling
@@ -63,10 +63,12 @@ class Engine:
         self._thread = threading.Thread(target=self._main, name="ov2-engine", daemon=True)
         self._thread.start()
 
-    def open(self, name: str, settings: SessionSettings | None = None) -> Stream:
-        """A stream with an empty window; waits for the device. Raises `CapacityError` when the pages are spoken for, `SessionError` for
+    def open(self, name: str, settings: SessionSettings | None = None, *, max_waiting_groups: int | None = None) -> Stream:
+        """A stream with an empty window, with the engine's settings where it has none of its own; waits for the device. Raises `CapacityError` when the pages are spoken for, `SessionError` for
         a name in use or settings that do not fit."""
-        return Stream(self, self._scheduler, self._text, self._call(lambda: self._scheduler.open(name, settings)))
+        return Stream(
+            self, self._scheduler, self._text, self._call(lambda: self._scheduler.open(name, settings, max_waiting_groups))
+        )
 
     def stats(self) -> EngineStats:
         """Figures as of now."""
@@ -126,7 +128,7 @@ class Engine:
     def _ended(self) -> SessionError:
         if self.failure is not None:
             return SessionError(f"engine: expected one that runs, got one that has failed ({self.failure})")
-        return SessionError("engine: expected an open one, got one that is closed")
+        return ClosedError("engine: expected an open one, got one that is closed")
 
     def _main(self) -> None:
         try:
@@ -197,7 +199,7 @@ class Stream:
     @property
     def pressure(self) -> float:
         """How full the line of waiting groups is, 0 to 1: a tokenizer that makes fewer, longer groups relieves it."""
-        return min(1.0, len(self._line.waiting) / self._engine.settings.max_waiting_groups)
+        return min(1.0, len(self._line.waiting) / self._line.max_waiting)
 
     @property
     def skipped(self) -> dict[str, int]:
@@ -221,6 +223,7 @@ class Stream:
         temperature: float = 0.0,
         top_p: float = 1.0,
         seed: int | None = None,
+        min_tokens: int = 0,
     ) -> Reply:
         """Ask on a branch that sees the groups appended before, the still-open group `peek`, and the question; the stream stays as it is.
 
@@ -229,7 +232,7 @@ class Stream:
         beside the window fails when it is read.
         """
         told: queue.SimpleQueue[Told] = queue.SimpleQueue()
-        sampling = Sampling(max_tokens=max_tokens, temperature=temperature, top_p=top_p, seed=seed)
+        sampling = Sampling(max_tokens=max_tokens, min_tokens=min_tokens, temperature=temperature, top_p=top_p, seed=seed)
         return Reply(self.submit(question, told.put, sampling, peek=peek, since_s=since_s), told, self._engine)
 
     def submit(
@@ -285,6 +288,13 @@ class Stream:
         self._post(lambda: self._scheduler.tell_when_settled(self._line, future))
         future.result(timeout_s)
 
+    def renew(self, timeout_s: float | None = None) -> None:
+        """Write the window anew now, from position and timestamp zero; it is done by itself when a trained limit comes near. Waits for the
+        device. Raises `TimeoutError`."""
+        future: Future[None] = Future()
+        self._post(lambda: self._scheduler.renew(self._line, future))
+        future.result(timeout_s)
+
     def close(self) -> None:
         """End the stream: answers are cut short, pages are free. Closing twice is fine."""
         if not self._line.closed and not self._engine._has_ended:
@@ -298,7 +308,7 @@ class Stream:
 
     def _post(self, work: Callable[[], None]) -> None:
         if self._line.closed and self._engine.alive:
-            raise SessionError(f"stream {self.name!r}: expected an open one, got one that is closed")
+            raise ClosedError(f"stream {self.name!r}: expected an open one, got one that is closed")
         self._engine._post(work)
 
 

@@ -28,7 +28,7 @@ class Groups:
         """A group joins the line; when that is full, the oldest that is not on its way is skipped."""
         line.num_taken += 1
         line.waiting.append(arrival)
-        if len(line.waiting) > self._state.settings.max_waiting_groups:
+        if len(line.waiting) > line.max_waiting:
             oldest = line.waiting.popleft()
             line.num_settled += 1
             line.skipped["model_behind"] += 1

@@ -54,6 +54,7 @@ class Line:
     window: Window
     waiting: deque[Arrival] = field(default_factory=deque)
     questions: deque[Question] = field(default_factory=deque)
+    max_waiting: int = 16
     num_taken: int = 0
     num_settled: int = 0
     arrival: Arrival | None = None

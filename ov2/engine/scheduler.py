@@ -9,6 +9,7 @@ driven step by step.
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 from concurrent.futures import Future
 from typing import NamedTuple
 
@@ -27,7 +28,7 @@ from ov2.engine.state import Desk, Owner, State
 from ov2.engine.statements import Statements
 from ov2.engine.verdict import Verdict
 from ov2.engine.work import Arrival, Judgement, Question
-from ov2.errors import CapacityError, PagesError, SessionError
+from ov2.errors import CapacityError, ClosedError, PagesError, SessionError
 from ov2.model import OV2Model
 from ov2.pages import PagePool
 from ov2.session import begin_context
@@ -72,7 +73,7 @@ class Scheduler:
         self._statements = Statements(self._state, self.verdict)
         self._wanted, self._renewals = Renewals(self._state, wanted=True), Renewals(self._state, wanted=False)
         self._desks: tuple[Desk, ...] = (self._questions, self._wanted, self._groups, self._statements, self._renewals)
-        self._watched: list[tuple[Line, int, Future[None]]] = []
+        self._watched: list[tuple[Callable[[], bool], Future[None]]] = []
         self._most_tokens = self._step_tokens = settings.tokens_of_a_step(model.device)
 
     @property
@@ -81,7 +82,7 @@ class Scheduler:
 
     # What is asked of it.
 
-    def open(self, name: str, settings: SessionSettings | None = None) -> Line:
+    def open(self, name: str, settings: SessionSettings | None = None, max_waiting_groups: int | None = None) -> Line:
         """A stream with an empty window. Raises `CapacityError` when the pages are spoken for, `SessionError` for a name in use or
         settings that do not fit."""
         state = self._state
@@ -103,6 +104,7 @@ class Scheduler:
             )
         context = begin_context(model, pool, state.text, limits)
         line = Line(name, model, pool, state.text, limits, Window(limits, state.text, context))
+        line.max_waiting = max_waiting_groups or state.settings.max_waiting_groups
         state.lines[name] = line
         return line
 
@@ -122,7 +124,15 @@ class Scheduler:
 
     def tell_when_settled(self, line: Line, future: Future[None]) -> None:
         """Set the future when the groups taken so far are appended or left out."""
-        self._watched.append((line, line.num_taken, future))
+        num_groups = line.num_taken
+        self._watched.append((lambda: line.closed or line.num_settled >= num_groups, future))
+
+    def renew(self, line: Line, future: Future[None]) -> None:
+        """Write a window anew, before anything else; set the future when it is in place."""
+        line.drop_renewal()
+        line.wants_renewal = True
+        before = line.window.num_renewals
+        self._watched.append((lambda: line.closed or line.window.num_renewals > before, future))
 
     def close(self, line: Line, error: Exception | None = None) -> None:
         """End a stream: answers are cut short, groups forgotten, pages free. `error`: why, if not because it was asked for."""
@@ -132,12 +142,12 @@ class Scheduler:
             self._questions.end(question, "failed" if error is not None else "cancelled", error)
         line.questions.clear()
         for judgement in [one for one in self._statements.waiting if one.line is line]:
-            self._statements.end(judgement, error or SessionError(f"stream {line.name!r}: closed"))
+            self._statements.end(judgement, error or ClosedError(f"stream {line.name!r}: closed"))
         arrivals = [*line.waiting, *([line.arrival] if line.arrival is not None else [])]
         for arrival in [*arrivals, *([line.draft.arrival] if line.draft is not None else [])]:
             arrival.future.cancel()
         line.close()
-        self._tell_settled()
+        self._tell_watchers()
 
     def end(self, error: Exception) -> None:
         """Everything stops."""
@@ -167,7 +177,7 @@ class Scheduler:
         if parts:
             self._run(parts)
         self._renewals.finish()
-        self._tell_settled()
+        self._tell_watchers()
         state.tally.counts["steps"] += 1
         state.tally.busy_s += time.perf_counter() - began
         return bool(parts) or encoded
@@ -289,10 +299,10 @@ class Scheduler:
         self._step_tokens = max(LEAST_STEP_TOKENS, self._step_tokens // 2)
         return smallest
 
-    def _tell_settled(self) -> None:
+    def _tell_watchers(self) -> None:
         for watched in list(self._watched):
-            line, num_groups, future = watched
-            if line.num_settled >= num_groups or line.closed:
+            has_come, future = watched
+            if has_come():
                 self._watched.remove(watched)
                 if future.set_running_or_notify_cancel():
                     future.set_result(None)

@@ -54,7 +54,7 @@ def create_app(service: Service) -> FastAPI:
     @app.post("/v1/cameras/{name}/ask", response_model=Answer, responses={200: {"content": {"text/event-stream": {}}}})
     async def ask(name: str, body: AskRequest, request: Request, accept: Annotated[str, Header()] = "*/*") -> Response:
         bridge = Bridge()
-        question = service.ask(name, body, bridge.put)
+        question = await service.ask(name, body, bridge.put)
         stream = _wants_stream(body, accept)
         async with _cancelled_when_gone(request, question):
             if not stream:

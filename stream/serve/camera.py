@@ -53,7 +53,7 @@ class Camera:
         self.history = History()
         initial = CameraState.CONNECTING if settings.enabled else CameraState.DISABLED
         self.states = StateMachine(initial, on_change=lambda state: on_state(self), clock=clock)
-        self._feed = feed
+        self.feed = feed
         self._on_event = on_event
         self._clock = clock
         self._mailbox = Mailbox(f"camera {name}", max_packets=settings.mailbox_packets)
@@ -94,7 +94,7 @@ class Camera:
             name=self.name,
             state=self.states.state.value,
             reason=self.states.reason,
-            groups=self._feed.num_groups,
+            groups=self.feed.num_groups,
             frames=self.num_frames,
             frame_age_ms=self._age_ms(),
             reconnects=max(0, self._pump.num_connections - 1),
@@ -103,7 +103,7 @@ class Camera:
 
     def figures(self) -> dict[str, float | None]:
         """What the `<camera>/state` topic tells."""
-        return {"fps": round(self._rate.per_s(), 2), **self._feed.figures(), "frame_age_ms": self._age_ms()}
+        return {"fps": round(self._rate.per_s(), 2), **self.feed.figures(), "frame_age_ms": self._age_ms()}
 
     def timeline(self) -> CameraTimeline:
         """The last minutes: costs, cuts, figures."""
@@ -112,8 +112,8 @@ class Camera:
             media_s=history.media_s,
             wall_s=history.wall_s,
             frame_age_ms=self._age_ms(),
-            num_groups=self._feed.num_groups,
-            tokens_per_s=self._feed.tokens_per_s,
+            num_groups=self.feed.num_groups,
+            tokens_per_s=self.feed.tokens_per_s,
             bins=history.bins(),
             groups=list(history.groups),
         )
@@ -123,7 +123,7 @@ class Camera:
         return None if wall_s is None else round(max(0.0, self._clock() - wall_s) * 1000, 1)
 
     def _drops(self) -> dict[str, int]:
-        drops = self._feed.drops() + self._errors
+        drops = self.feed.drops() + self._errors
         if self._mailbox.num_dropped:
             drops["mailbox"] = self._mailbox.num_dropped
         return dict(drops)
@@ -147,7 +147,7 @@ class Camera:
                 self._errors[kind] += 1
                 if self._errors[kind] == 1:
                     log.exception("camera %s: a packet was skipped", self.name)
-        for group in self._feed.flush():
+        for group in self.feed.flush():
             self.history.see_group(group)
         self._offline(self._why("the stream has ended"))
 
@@ -157,7 +157,7 @@ class Camera:
         self.history.see_packet(packet)
         if self._boundary is not None:
             self._tell(self._boundary.push(packet, self._mean_qp(packet)))
-        for group in self._feed.push(packet):
+        for group in self.feed.push(packet):
             self.history.see_group(group)
 
     def _mean_qp(self, packet: Packet) -> float:

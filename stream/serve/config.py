@@ -95,12 +95,24 @@ class ServerSettings(_Settings):
     max_tokens: int = Field(default=256, ge=1, description="longest answer a client may ask for")
 
 
+class EngineOptions(_Settings):
+    """Memory and steps of the device that all cameras share. Unset ones follow from the device."""
+
+    num_pages: int | None = Field(
+        default=None, ge=1, description="pages of keys and values; empty: for all cameras, or by memory"
+    )
+    memory_share: float = Field(default=0.8, gt=0, lt=1, description="share of the free GPU memory that becomes pages")
+    kv_dtype: Literal["model", "int8", "fp8"] = Field(default="model", description="int8 and fp8 hold twice as many pages")
+    step_tokens: int | None = Field(default=None, ge=16, description="tokens of all cameras in one step of the model")
+
+
 class Config(_Settings):
     """Everything `ov2 serve` reads."""
 
     cameras: dict[CameraName, CameraSettings] = Field(min_length=1)
     model: ModelSettings = Field(default_factory=ModelSettings)
     mqtt: MqttSettings = Field(default_factory=MqttSettings)
+    engine: EngineOptions = Field(default_factory=EngineOptions)
     server: ServerSettings = Field(default_factory=ServerSettings)
     tokenizer: TokenizerOverrides = Field(default_factory=TokenizerOverrides)
     session: SessionOverrides = Field(default_factory=SessionOverrides)

@@ -71,6 +71,11 @@ class StartError(ServeError):
     code = "cannot_start"
 
 
+def stopping() -> NotReadyError:
+    """The answer to a question while the service goes down."""
+    return NotReadyError("the service is stopping", expected="a running service", got="one that is stopping", retry_after_s=5)
+
+
 def nothing_seen(camera: str) -> NotReadyError:
     """The answer to a question before the first frame."""
     return _too_early(camera, "at least one frame")

@@ -1,38 +1,43 @@
-"""One camera's tokenizer, its session, and the bounded line of groups between them.
+"""One camera's tokenizer, and its stream of the engine.
 
-In: packets, from the camera's thread. Out: a session that the device thread keeps up to date, and for a question the
-still-open group, taken in one step with the groups that wait, so that an answer sees every frame exactly once.
+In: packets, from the camera's thread; questions, from any. Out: groups appended to the stream; and for a question the still-open group,
+taken in one step with the groups before it, so that an answer sees every frame exactly once.
 
-When the line is full the oldest group that was not appended is skipped, and counted.
+When the model falls behind, the tokenizer makes fewer, longer groups; when that is not enough, the engine skips the oldest.
 """
 
 from __future__ import annotations
 
-import logging
 import threading
 import time
-from collections import Counter, deque
+from collections import Counter, OrderedDict
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from ov2.answer import Answer
 from ov2.canvas import CanvasGroup
-from ov2.errors import OV2Error
-from ov2.session import Session
+from ov2.engine import Stream
+from ov2.engine.work import Ended, Told
+from ov2.engine.work import Started as Begun
+from ov2.errors import CapacityError as EngineFull
+from ov2.errors import ClosedError, PromptError
+from ov2.sampling import Sampling as Draw
 from stream.events.event import Evidence
-from stream.serve.question import Sampling, Seen
+from stream.serve.errors import RETRY_AFTER_S, CapacityError, QuestionError, ServeError, nothing_seen, stopping
+from stream.serve.question import Finished, Piece, Question, Refused, Seen, Started, Timings
 from stream.tokenizer.tokenizer import Tokenizer
 from stream.units import Packet
 
 GAP_S = 1.0
 """Groups further apart than this are told as separate evidence."""
-
-log = logging.getLogger(__name__)
+REMEMBERED = 4096
+"""Newest groups whose times are kept: more than any window holds."""
+WIDEST = 3.0
+"""How much longer groups get, at most, while the model is behind."""
 
 
 @dataclass(frozen=True, slots=True)
 class _Span:
-    """What is remembered of an appended group."""
+    """What is remembered of a group."""
 
     start_s: float
     end_s: float
@@ -41,31 +46,18 @@ class _Span:
 
 
 class Feed:
-    def __init__(
-        self,
-        name: str,
-        tokenizer: Tokenizer,
-        session: Session,
-        *,
-        pending_groups: int = 16,
-        wake: Callable[[], None] = lambda: None,
-        clock: Callable[[], float] = time.time,
-    ) -> None:
+    def __init__(self, name: str, tokenizer: Tokenizer, stream: Stream, *, clock: Callable[[], float] = time.time) -> None:
         self.name = name
-        self.session = session
         self.num_groups = 0
-        self._skipped: Counter[str] = Counter()
         self._tokenizer = tokenizer
-        self._capacity = pending_groups
-        self._wake = wake
+        self._stream = stream
         self._clock = clock
         self._lock = threading.Lock()
-        self._pending: deque[CanvasGroup] = deque()
-        self._spans: deque[_Span] = deque()
+        self._spans: OrderedDict[int, _Span] = OrderedDict()
 
     def drops(self) -> Counter[str]:
         """What was lost on the way, by reason: frames that could not be decoded, groups that the model had no time for."""
-        return self._tokenizer.stats.dropped + self._skipped
+        return self._tokenizer.stats.dropped + Counter(self._stream.skipped)
 
     @property
     def tokens_per_s(self) -> float:
@@ -75,95 +67,113 @@ class Feed:
     def figures(self) -> dict[str, float | None]:
         """Mean seconds per group, tokens per second of stream, seconds in the session."""
         stats = self._tokenizer.stats
-        window = self.session.window
+        window = self._stream.window
         return {
             "group_seconds": round(stats.media_s / stats.num_groups, 2) if stats.num_groups else None,
             "tokens_per_second": self.tokens_per_s,
             "session_seconds": round(window[1] - window[0], 1) if window else 0.0,
         }
 
-    # The camera's thread.
-
     def push(self, packet: Packet) -> list[CanvasGroup]:
-        """Tokenize a packet; groups that it closed join the line."""
+        """Tokenize a packet; groups that it closed join the stream. Raises `ClosedError` when that has ended."""
         with self._lock:
-            return self._queue(self._tokenizer.push(packet))
+            self._tokenizer.widen(1.0 + (WIDEST - 1.0) * self._stream.pressure)
+            return self._append(self._tokenizer.push(packet))
 
     def flush(self) -> list[CanvasGroup]:
-        """Close the open group: the stream has ended."""
+        """Close the open group: the camera's stream has ended."""
         with self._lock:
-            return self._queue(self._tokenizer.flush())
+            return self._append(self._tokenizer.flush())
 
-    def _queue(self, groups: list[CanvasGroup]) -> list[CanvasGroup]:
-        self._pending.extend(groups)
+    def wait(self) -> None:
+        """Until the model has taken all groups."""
+        self._stream.wait()
+
+    def ask(self, question: Question) -> None:
+        """Ask about this moment; what becomes of it is told to the question. Raises `ServeError` when it cannot be asked."""
+        sampling = question.sampling
+        draw = Draw(max_tokens=sampling.max_tokens, temperature=sampling.temperature, top_p=sampling.top_p, seed=sampling.seed)
+        with self._lock:
+            peek = self._tokenizer.peek()
+            if peek is None and not self._spans:
+                raise nothing_seen(self.name)
+            listener = _Listener(question, lambda begun: self._seen(begun, peek))
+            try:
+                question.follow(self._stream.submit(question.text, listener.tell, draw, peek=peek))
+            except PromptError as error:
+                raise _unanswerable(error) from error
+            except EngineFull as error:
+                raise CapacityError(
+                    str(error), expected="a free place", setting="server.max_questions", retry_after_s=RETRY_AFTER_S
+                ) from error
+            except ClosedError:
+                raise stopping() from None
+
+    def _append(self, groups: list[CanvasGroup]) -> list[CanvasGroup]:
+        for group in groups:
+            self._spans[group.group_id] = _span(group)
+            self._stream.append(group)
+        while len(self._spans) > REMEMBERED:
+            self._spans.popitem(last=False)
         self.num_groups += len(groups)
-        while len(self._pending) > self._capacity:
-            self._pending.popleft()
-            self._skipped["model_behind"] += 1
-        if groups:
-            self._wake()
         return groups
 
-    # The device's thread.
-
-    @property
-    def waiting(self) -> bool:
-        """Whether groups wait to be appended."""
-        return bool(self._pending)
-
-    def append_one(self) -> bool:
-        """Append the oldest waiting group, if there is one."""
-        with self._lock:
-            group = self._pending.popleft() if self._pending else None
-        if group is not None:
-            self._append(group)
-        return group is not None
-
-    def ask(self, text: str, sampling: Sampling) -> tuple[Seen, Answer] | None:
-        """Bring the session up to this moment and begin an answer. None when there is nothing to see yet.
-
-        Raises `PromptError` for a question that cannot be asked."""
-        with self._lock:
-            pending, peek = list(self._pending), self._tokenizer.peek()
-            self._pending.clear()
-        for group in pending:
-            self._append(group)
-        spans = [*self._spans, *([_span(peek)] if peek is not None else [])]
-        if not spans:
-            return None
-        writing = self.session.ask(
-            text,
-            peek,
-            max_tokens=sampling.max_tokens,
-            temperature=sampling.temperature,
-            top_p=sampling.top_p,
-            seed=sampling.seed,
-        )
-        return self._seen(spans), writing
-
-    def _append(self, group: CanvasGroup) -> None:
-        try:
-            self.session.append(group)
-        except OV2Error as error:
-            self._skipped["session"] += 1
-            log.warning("camera %s: group %d skipped: %s", self.name, group.group_id, error)
-            return
-        self._spans.append(_span(group))
-        window = self.session.window
-        while window and self._spans[0].start_s < window[0]:
-            self._spans.popleft()
-
-    def _seen(self, spans: list[_Span]) -> Seen:
+    def _seen(self, begun: Begun, peek: CanvasGroup | None) -> Seen:
+        """What an answer could see, in media time and in wall time."""
+        spans = [span for group_id in begun.group_ids if (span := self._spans.get(group_id)) is not None]
+        spans += [_span(peek)] if peek is not None else []
         last = spans[-1]
         return Seen(
             start_s=spans[0].start_s,
             end_s=last.end_s,
-            zero_s=self.session.zero_s,
-            time_zero_s=last.wall_s - last.end_s + self.session.zero_s,
+            zero_s=begun.zero_s,
+            time_zero_s=last.wall_s - last.end_s + begun.zero_s,
             frame_age_ms=max(0.0, (self._clock() - last.wall_s) * 1000),
-            num_tokens=self.session.num_tokens,
+            num_tokens=begun.num_tokens,
             evidence=_merge(spans),
         )
+
+
+class _Listener:
+    """Turns what the engine tells into what the service tells."""
+
+    def __init__(self, question: Question, seen: Callable[[Begun], Seen]) -> None:
+        self._question, self._seen_by = question, seen
+        self._begun: Begun | None = None
+        self._seen: Seen | None = None
+        self._pieces: list[str] = []
+
+    def tell(self, told: Told) -> None:
+        """Called by the engine's thread."""
+        if isinstance(told, str):
+            self._pieces.append(told)
+            self._question.tell(Piece(told))
+        elif isinstance(told, Begun):
+            self._begun, self._seen = told, self._seen_by(told)
+            self._question.tell(Started(self._seen))
+        elif told.error is not None:
+            self._question.tell(Refused(_refusal(told.error)))
+        elif told.finish_reason != "cancelled" and self._begun is not None and self._seen is not None:
+            self._question.tell(self._finished(told, self._begun, self._seen))
+
+    def _finished(self, ended: Ended, begun: Begun, seen: Seen) -> Finished:
+        timings = Timings(
+            queue_ms=1000 * begun.queue_s,
+            catch_up_ms=1000 * begun.catch_up_s,
+            first_token_ms=1000 * (ended.first_token_s or 0.0),
+            total_ms=self._question.elapsed_ms(),
+        )
+        return Finished("".join(self._pieces).strip(), ended.finish_reason, ended.num_tokens, seen, timings)
+
+
+def _refusal(error: Exception) -> ServeError:
+    if isinstance(error, PromptError):
+        return _unanswerable(error)
+    return stopping() if isinstance(error, ClosedError) else ServeError(str(error))
+
+
+def _unanswerable(error: PromptError) -> QuestionError:
+    return QuestionError(str(error), expected="a question that fits beside the window", setting="session.branch_tokens")
 
 
 def _span(group: CanvasGroup) -> _Span:

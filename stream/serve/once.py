@@ -5,13 +5,16 @@ In: a model, a URL, a question. Out: the answer's pieces, then the `Answer`. It 
 
 from __future__ import annotations
 
+import queue
+import time
 from collections.abc import Iterator
 
+from ov2.engine import Engine, EngineSettings
 from ov2.model import OV2Model
-from ov2.session import Session
 from stream.errors import SourceError
+from stream.serve.errors import NotReadyError
 from stream.serve.feed import Feed
-from stream.serve.question import Finished, Question, Sampling, Timings
+from stream.serve.question import Finished, Item, Piece, Question, Refused, Sampling
 from stream.serve.wire import Answer, answer
 from stream.sources import open_source, redact
 from stream.tokenizer.settings import settings_from
@@ -26,26 +29,31 @@ def ask_source(
 ) -> Iterator[str | Answer]:
     """Watch `seconds` of `url` (default: a file whole, a camera 10 s) and ask.
 
-    Raises `SourceError` when it cannot be opened or shows nothing, `PromptError` for a question that cannot be asked.
+    Raises `SourceError` when it cannot be opened or shows nothing, `QuestionError` for a question that cannot be asked.
     """
     tokenizer = Tokenizer(settings_from(model.stream_settings.get("tokenizer", {})))
-    feed = Feed(redact(url), tokenizer, Session(model), pending_groups=1)
-    with open_source(url) as source:
-        until_s = seconds if seconds is not None else WATCH_S if source.address.is_live else float("inf")
-        for packet in source:
-            feed.push(packet)
-            while feed.append_one():
-                pass
-            if packet.media_s >= until_s:
-                break
-    question = Question(redact(url), text.strip(), sampling or Sampling(), lambda item: None)
-    begun = feed.ask(question.text, question.sampling)
-    if begun is None:
-        raise SourceError(f"{redact(url)}: expected at least one frame, got none")
-    seen, writing = begun
-    catch_up_ms, first_token_ms = question.elapsed_ms(), 0.0
-    for piece in writing:
-        first_token_ms = first_token_ms or question.elapsed_ms()
-        yield piece
-    timings = Timings(queue_ms=0.0, catch_up_ms=catch_up_ms, first_token_ms=first_token_ms, total_ms=question.elapsed_ms())
-    yield answer(question, Finished(writing.text.strip(), writing.finish_reason or "stop", writing.num_tokens, seen, timings))
+    told: queue.SimpleQueue[Item] = queue.SimpleQueue()
+    question = Question(redact(url), text.strip(), sampling or Sampling(), told.put)
+    with Engine(model, EngineSettings(max_streams=1)) as engine:
+        feed = Feed(redact(url), tokenizer, engine.open(redact(url)))
+        with open_source(url) as source:
+            until_s = seconds if seconds is not None else WATCH_S if source.address.is_live else float("inf")
+            for packet in source:
+                if feed.push(packet):
+                    feed.wait()
+                if packet.media_s >= until_s:
+                    break
+        question.asked_at = time.perf_counter()
+        try:
+            feed.ask(question)
+        except NotReadyError:
+            raise SourceError(f"{redact(url)}: expected at least one frame, got none") from None
+        while True:
+            match told.get():
+                case Piece(piece):
+                    yield piece
+                case Finished() as finished:
+                    yield answer(question, finished)
+                    return
+                case Refused(error):
+                    raise error

@@ -10,11 +10,11 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import secrets
-import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
+from ov2.engine.work import Question as Asked
 from stream.events.event import Evidence
 from stream.serve.errors import ServeError
 
@@ -92,14 +92,18 @@ class Question:
     tell: Callable[[Item], None]
     id: str = field(default_factory=lambda: f"ans-{secrets.token_hex(8)}")
     asked_at: float = field(default_factory=time.perf_counter)
-    _cancelled: threading.Event = field(default_factory=threading.Event)
+    _asked: Asked | None = None
+    _cancelled: bool = False
+
+    def follow(self, asked: Asked) -> None:
+        """Cancel this one as well."""
+        self._asked = asked
+        asked.cancelled = asked.cancelled or self._cancelled
 
     def cancel(self) -> None:
-        self._cancelled.set()
-
-    @property
-    def cancelled(self) -> bool:
-        return self._cancelled.is_set()
+        self._cancelled = True
+        if self._asked is not None:
+            self._asked.cancelled = True
 
     def elapsed_ms(self) -> float:
         return (time.perf_counter() - self.asked_at) * 1000

@@ -1,4 +1,4 @@
-"""The service: cameras, the device, events; start, run, stop.
+"""The service: cameras, the engine, events; start, run, stop.
 
 In: a `Config` and a model. Out: cameras that are watched, questions that are answered, events that are published. It knows
 nothing of HTTP.
@@ -14,8 +14,8 @@ import time
 from collections.abc import Callable
 from importlib.metadata import version
 
+from ov2.engine import Engine, EngineSettings
 from ov2.model import OV2Model
-from ov2.session import Session
 from ov2.session_settings import SessionSettings
 from stream.codec.evidence import warm_up
 from stream.errors import SettingsError
@@ -24,7 +24,6 @@ from stream.events.event import Change
 from stream.events.mqtt import Broker, Publisher
 from stream.serve.camera import Camera
 from stream.serve.config import CameraSettings, Config
-from stream.serve.device import Device
 from stream.serve.errors import QuestionError, UnknownCameraError, nothing_seen
 from stream.serve.feed import Feed
 from stream.serve.question import Item, Question, Sampling
@@ -50,13 +49,26 @@ class Service:
         self._model = model
         self._started_s = time.time()
         server = config.server
-        self._device = Device(
-            max_questions=server.max_questions, max_branches=server.max_branches, on_failure=lambda error: on_failure()
+        options = config.engine
+        engine = EngineSettings(
+            session=SessionSettings(**config.session.given),
+            max_streams=len(config.cameras),
+            num_pages=options.num_pages,
+            memory_share=options.memory_share,
+            kv_dtype=options.kv_dtype,
+            step_tokens=options.step_tokens,
+            max_answers=server.max_branches,
+            max_questions=server.max_questions,
         )
+        self._engine = Engine(model, engine, on_failure=lambda error: on_failure())
         self._broker: EmbeddedBroker | None = None
         self._publisher: Publisher | None = None
         self._reporter: asyncio.Task[None] | None = None
-        self._cameras = {name: self._camera(name, settings) for name, settings in config.cameras.items()}
+        try:
+            self._cameras = {name: self._camera(name, settings) for name, settings in config.cameras.items()}
+        except BaseException:
+            self._engine.close()
+            raise
 
     def _camera(self, name: str, settings: CameraSettings) -> Camera:
         trained = self._model.stream_settings.get("tokenizer", {})
@@ -64,10 +76,11 @@ class Service:
             tokenizing = settings_from({**trained, **self.config.tokenizer.given, **settings.tokenizer.given})
         except SettingsError as error:
             raise SettingsError(f"cameras.{name}.{error}") from None
-        session = Session(self._model, SessionSettings(**{**self.config.session.given, **settings.session.given}))
-        feed = Feed(name, Tokenizer(tokenizing), session, pending_groups=settings.pending_groups, wake=self._device.wake)
-        self._device.add(feed)
-        return Camera(name, settings, feed, on_event=self._event, on_state=self._status_changed)
+        session = SessionSettings(**{**self.config.session.given, **settings.session.given})
+        stream = self._engine.open(name, session, max_waiting_groups=settings.pending_groups)
+        return Camera(
+            name, settings, Feed(name, Tokenizer(tokenizing), stream), on_event=self._event, on_state=self._status_changed
+        )
 
     async def start(self) -> None:
         """Raises `PublishError` when the embedded broker cannot listen."""
@@ -89,17 +102,16 @@ class Service:
         self._publisher = Publisher(target, prefix=mqtt.prefix, queue_messages=mqtt.queue_messages)
         self._publisher.start()
         await asyncio.to_thread(warm_up)
-        self._device.start()
         for camera in self._cameras.values():
             self._status_changed(camera)
             camera.start()
         self._reporter = asyncio.create_task(self._report())
 
     async def stop(self) -> None:
-        """Cameras first, then the device, then the broker hears `offline`."""
+        """Cameras first, then the engine, then the broker hears `offline`."""
         for camera in self._cameras.values():
             camera.end()
-        await asyncio.to_thread(self._device.stop)
+        await asyncio.to_thread(self._engine.close)
         await asyncio.gather(*(asyncio.to_thread(camera.join) for camera in self._cameras.values()))
         if self._reporter is not None:
             self._reporter.cancel()
@@ -113,18 +125,18 @@ class Service:
 
     def refuse_questions(self) -> None:
         """The first step of stopping: every answer on its way ends now, so that connections can close."""
-        self._device.refuse()
+        self._engine.refuse()
 
     @property
     def alive(self) -> bool:
-        return self._device.alive
+        return self._engine.alive
 
     @property
     def failure(self) -> BaseException | None:
         """What the model's thread died of."""
-        return self._device.failure
+        return self._engine.failure
 
-    def ask(self, camera: str, request: AskRequest, tell: Callable[[Item], None]) -> Question:
+    async def ask(self, camera: str, request: AskRequest, tell: Callable[[Item], None]) -> Question:
         """Queue a question; what becomes of it goes to `tell`. Raises `ServeError` when it cannot be asked."""
         watched = self.camera(camera)
         text = request.question.strip()
@@ -144,7 +156,7 @@ class Service:
             max_tokens=request.max_tokens, temperature=request.temperature, top_p=request.top_p, seed=request.seed
         )
         question = Question(camera, text, sampling, tell)
-        self._device.submit(question)
+        await asyncio.to_thread(watched.feed.ask, question)
         return question
 
     def camera(self, name: str) -> Camera:
@@ -168,7 +180,7 @@ class Service:
             version=VERSION,
             model=self.config.model.path,
             uptime_s=round(time.time() - self._started_s, 1),
-            questions=self._device.num_questions,
+            questions=self._engine.num_questions,
             mqtt=BrokerStatus(
                 host=publisher.broker.host,
                 port=publisher.broker.port,

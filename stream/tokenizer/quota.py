@@ -40,6 +40,7 @@ class QuotaController:
         self._cost_rate = 0.0
         self._num_bins = 0
         self._num_groups = 0
+        self._factor = 1.0
         self._balance_s = 0.0  # tokens saved so far, in seconds' worth
 
     def value(self) -> float:
@@ -49,7 +50,11 @@ class QuotaController:
         span_s = self._tokens_per_group / self._rate
         gentle = self._balance_s / max(GENTLE_S, GENTLE_SPANS * span_s)
         firm = (self._balance_s / FIRM_S) ** FIRM_POWER
-        return self._cost_rate * span_s * math.exp(-gentle - firm)
+        return self._factor * self._cost_rate * span_s * math.exp(-gentle - firm)
+
+    def widen(self, factor: float) -> None:
+        """Close groups later, by so many times their cost, until told otherwise."""
+        self._factor = factor
 
     def see_bin(self, cost: float) -> None:
         """Learn the smoothed cost of the next bin."""

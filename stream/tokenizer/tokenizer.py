@@ -116,6 +116,12 @@ class Tokenizer:
         stream = self._stream
         return self._emit(stream, stream.partition.advance(media_s)) if stream is not None else []
 
+    def widen(self, factor: float) -> None:
+        """Make groups cost so many times as much as the token rate asks for, until told otherwise: the model is behind. Groups then
+        depend on when this was called, and not on the packets alone. A fixed quota stays as it is."""
+        if isinstance(self._quota, QuotaController):
+            self._quota.widen(factor)
+
     def force(self) -> list[CanvasGroup]:
         """Close the open group now, as `forced`: the next frame starts a new one."""
         return self._close("forced")

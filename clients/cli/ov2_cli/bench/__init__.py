@@ -10,7 +10,7 @@ import json
 import tempfile
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -57,6 +57,43 @@ def soak(
     from ov2_cli.bench.soak import bench_soak
 
     _tell(bench_soak(minutes, seed, model), as_json)
+
+
+@app.command()
+def engine(
+    layout: Annotated[str, typer.Option(help="A checkpoint, or 8b: the released sizes with random weights.")] = "ov2-nano",
+    window: Annotated[int, typer.Option(help="Tokens of the window.", min=256)] = 4096,
+    token_rate: Annotated[float, typer.Option(help="Tokens per second of a camera.")] = 50.0,
+    streams: Annotated[int, typer.Option(help="Streams of the load test.", min=1)] = 4,
+    kv_dtype: Annotated[str, typer.Option(help="model, int8 or fp8.")] = "model",
+    compare: Annotated[str | None, typer.Option(help="hf: transformers reads the window again for each question.")] = None,
+    repeats: Annotated[int, typer.Option(help="Runs of each part; medians are told.", min=3)] = 20,
+    as_json: Json = False,
+) -> None:
+    """The session engine: appends, questions, many at once, many streams."""
+    from ov2_cli.bench.engine import bench_engine
+
+    if compare not in (None, "hf"):
+        raise typer.BadParameter(f"expected hf, got {compare}", param_hint="--compare")
+    _tell_nested(bench_engine(layout, window, token_rate, streams, repeats, kv_dtype, compare == "hf"), as_json)
+
+
+@app.command()
+def endless(
+    groups: Annotated[int, typer.Option(help="Groups in all.", min=1000)] = 10_000,
+    model: Annotated[str, typer.Option(help="Checkpoint.")] = "ov2-nano",
+    as_json: Json = False,
+) -> None:
+    """Ten thousand groups of one camera: do time, memory or answers change?"""
+    from rich.console import Console
+    from rich.progress import Progress
+
+    from ov2_cli.bench.endless import bench_endless
+
+    with Progress(console=Console(stderr=True), transient=True) as bar:
+        task = bar.add_task("groups", total=1.0)
+        result = bench_endless(groups, model, lambda share: bar.update(task, completed=share))
+    _tell_nested(result, as_json)
 
 
 @app.command()
@@ -129,6 +166,16 @@ def _tell_rows(rows: Mapping[str, Mapping[str, float | int | None]]) -> None:
     for name, row in rows.items():
         values = "  ".join(f"{key} {'-' if value is None else f'{value:.4g}'}" for key, value in row.items())
         typer.echo(f"  {name:<28} {values}")
+
+
+def _tell_nested(result: Mapping[str, Any], as_json: bool) -> None:
+    flat: dict[str, float | int | str] = {}
+    for name, value in result.items():
+        inner = value if isinstance(value, Mapping) else {"": value}
+        flat |= {f"{name} {key}".strip(): each for key, each in inner.items()}
+    _tell(flat, as_json=False)
+    if as_json:
+        print(json.dumps(result))
 
 
 def _tell(result: dict[str, float | int | str], as_json: bool) -> None:
