@@ -15,9 +15,9 @@ import torch
 from torch import Tensor
 
 from ov2_kernels.dispatch import runs_kernel
+from ov2_kernels.gather import Scales, gather, page_slots
 from ov2_kernels.padded import PaddedBatch
-from ov2_kernels.paged_attention import PADDED_SLOTS, host_starts, page_slots, paged_attention_truth
-from ov2_kernels.quantise import Scales, gather
+from ov2_kernels.paged_attention import PADDED_SLOTS, host_starts, paged_attention_truth
 
 ROWS_AT_ONCE = 128
 """Rows whose scores are held at once: a few megabytes, whatever the number of questions."""

@@ -15,7 +15,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from ov2_kernels.quantise import Scales, gather
+from ov2_kernels.gather import Scales, gather
 
 
 class PaddedBatch(NamedTuple):
