@@ -18,6 +18,7 @@ from ov2_kernels.dispatch import runs_kernel
 from ov2_kernels.gather import Scales, gather, page_slots
 from ov2_kernels.padded import PaddedBatch
 from ov2_kernels.paged_attention import PADDED_SLOTS, host_starts, paged_attention_truth
+from ov2_kernels.scratch import room
 
 ROWS_AT_ONCE = 128
 """Rows whose scores are held at once: a few megabytes, whatever the number of questions."""
@@ -106,10 +107,11 @@ def _attend(q_RD: Tensor, k_SD: Tensor, v_SD: Tensor, mask_RS: Tensor | None = N
     """What rows read [..., R, D] and the log-sum-exp of their scores [..., R, 1]; a mask is added to scores, and every row sees a
     token."""
     outs, lses = [], []
-    k_DS = k_SD.transpose(-1, -2)
+    q_RD, k_DS = q_RD * q_RD.shape[-1] ** -0.5, k_SD.transpose(-1, -2)
     for first in range(0, q_RD.shape[-2], ROWS_AT_ONCE):
         rows = slice(first, first + ROWS_AT_ONCE)
-        scores_CS = q_RD[..., rows, :] * q_RD.shape[-1] ** -0.5 @ k_DS
+        q_CD = q_RD[..., rows, :]
+        scores_CS = torch.matmul(q_CD, k_DS, out=room("scores", (*q_CD.shape[:-1], k_SD.shape[-2]), q_CD))
         if mask_RS is not None:
             scores_CS += mask_RS[..., rows, :]
         top_C1 = scores_CS.amax(-1, keepdim=True)
