@@ -16,8 +16,8 @@ from torch import Tensor
 
 from ov2_kernels.dispatch import runs_kernel
 from ov2_kernels.gather import Scales, gather, page_slots
-from ov2_kernels.padded import PaddedBatch
-from ov2_kernels.paged_attention import PADDED_SLOTS, host_starts, paged_attention_truth
+from ov2_kernels.padded import PaddedBatch, is_worth_padding
+from ov2_kernels.paged_attention import host_starts, paged_attention_truth
 from ov2_kernels.scratch import room
 
 ROWS_AT_ONCE = 128
@@ -89,8 +89,8 @@ def _attend_own(
     scales: Scales | None,
 ) -> tuple[Tensor, Tensor]:
     """Every branch over its own pages: what it read [T, H, D], and the log-sum-exp of its scores [T, H, 1]."""
-    num_branches, num_entries = pages_BL.shape
-    at_once = num_branches if num_branches * num_entries * k_NZKD.shape[1] <= PADDED_SLOTS else 1
+    num_branches = pages_BL.shape[0]
+    at_once = num_branches if is_worth_padding(starts, pages_BL, k_NZKD.shape[1]) else 1
     parts = []
     for b in range(0, num_branches, at_once):
         first, end = starts[b], starts[b + at_once]

@@ -18,11 +18,7 @@ from torch.nn.functional import scaled_dot_product_attention
 
 from ov2_kernels.dispatch import runs_kernel
 from ov2_kernels.gather import Scales, gather, page_slots
-from ov2_kernels.padded import PaddedBatch
-
-PADDED_SLOTS = 8192
-"""Several sequences run as one padded batch while their page tables hold at most so many slots; above, the batch leaves the
-processor's cache, and a call per sequence costs less."""
+from ov2_kernels.padded import PaddedBatch, is_worth_padding
 
 
 def paged_attention(
@@ -65,8 +61,7 @@ def paged_attention_truth(
 ) -> Tensor:
     """The plain truth: tokens are gathered once, and query heads that share a key head run as rows of one batch. Short
     sequences are padded to one batch; long ones run one by one."""
-    num_sequences, num_entries = pages_BL.shape
-    if num_sequences > 1 and q_THD.shape[0] and num_sequences * num_entries * k_NZKD.shape[1] <= PADDED_SLOTS:
+    if is_worth_padding(starts, pages_BL, k_NZKD.shape[1]):
         batch = PaddedBatch.of(q_THD, k_NZKD, v_NZKD, starts, pages_BL, valid_BL, scales)
         out_BKRD = scaled_dot_product_attention(batch.q_BKRD, batch.k_BKSD, batch.v_BKSD, attn_mask=batch.mask_B1RS)
         return batch.ragged(out_BKRD)
