@@ -12,7 +12,7 @@ from typing import Any
 
 import torch
 from ov2_kernels import PictureTaps
-from ov2_kernels.triton import cascade, group, paged, patchify
+from ov2_kernels.triton import cascade, group, merge, paged, patchify
 from ov2_kernels.triton.configs import Config
 from torch import Tensor
 from triton.backends.compiler import GPUTarget
@@ -68,7 +68,7 @@ def build_all(head_sizes: tuple[int, ...], dtypes: tuple[torch.dtype, ...], quan
 
 
 def main(few: bool, capabilities: list[int]) -> None:
-    for module in (group, paged, patchify):
+    for module in (group, merge, paged, patchify):
         module.launch = build  # type: ignore[attr-defined]
     for capability in capabilities:
         driver.set_active(NoDevice(capability))

@@ -75,8 +75,9 @@ class PagedCase:
         ]
         tables = [self._write(one.segments, *tokens) for one, tokens in zip(sequences, self.tokens, strict=True)]
         longest = max((len(pages) for pages, _ in tables), default=0) + 1
-        self.pages_BL = torch.tensor([pages + [0] * (longest - len(pages)) for pages, _ in tables], dtype=torch.int32)
-        self.valid_BL = torch.tensor([valid + [0] * (longest - len(valid)) for _, valid in tables], dtype=torch.int32)
+        self.pages_BL, self.valid_BL = torch.zeros(2, len(sequences), longest, dtype=torch.int32)
+        for b, (pages, valid) in enumerate(tables):
+            self.pages_BL[b, : len(pages)], self.valid_BL[b, : len(pages)] = torch.tensor([pages, valid])
 
     def _write(self, segments: Sequence[int], k_SKD: Tensor, v_SKD: Tensor) -> tuple[list[int], list[int]]:
         """Put tokens into free pages; what a quantised pool makes of them replaces them."""

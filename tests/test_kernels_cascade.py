@@ -57,6 +57,11 @@ def test_the_kernel_merges_any_number_of_parts(heads: tuple[int, int], num_split
 def test_the_truth_equals_attention_written_out_padded_or_one_by_one(pool_dtype: torch.dtype | None, num_repeats: int) -> None:
     case = CascadeCase(BRANCHES * num_repeats, pool_dtype=pool_dtype)
     check(case.truth(), case.expected(case.prefix))
+
+
+@pytest.mark.parametrize("pool_dtype", [torch.int8, torch.float8_e4m3fn], ids=str)
+def test_the_kernel_reads_quantised_pools_with_their_scales(pool_dtype: torch.dtype) -> None:
+    case = CascadeCase(pool_dtype=pool_dtype)
     check(run_kernel(case), case.expected(case.prefix))
 
 

@@ -62,7 +62,8 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     configs._tuned.cache_clear()
 
 
-def test_the_tuner_writes_the_fastest_and_launches_read_it(folder: Path) -> None:
+def test_the_tuner_writes_the_fastest_and_launches_read_it(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(ov2_kernels.tune, "NUM_PAGES", 2)
     times = iter(range(1000, 0, -1))
 
     def measure(_run: Callable[[], object]) -> float | None:

@@ -56,7 +56,8 @@ def test_the_truth_equals_attention_written_out_padded_or_one_by_one(dtype: torc
     check(out, case.expected())
 
 
-def test_a_batch_without_queries_reads_nothing() -> None:
-    case = PagedCase((Held((3,), 0), Held((5,), 0)))
+@pytest.mark.parametrize("held", [(Held((3,), 0), Held((5,), 0)), ()], ids=["waiting", "none"])
+def test_a_batch_without_queries_reads_nothing(held: tuple[Held, ...]) -> None:
+    case = PagedCase(held)
     assert run_kernel(case).shape == (0, 4, 64)
     assert paged_attention(case.q_THD, case.k_NZKD, case.v_NZKD, case.starts, case.pages_BL, case.valid_BL).shape == (0, 4, 64)

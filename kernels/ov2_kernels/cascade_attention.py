@@ -15,9 +15,10 @@ import torch
 from torch import Tensor
 
 from ov2_kernels.dispatch import runs_kernel
-from ov2_kernels.padded import PaddedBatch
-from ov2_kernels.paged_attention import PADDED_SLOTS, host_starts, page_slots, paged_attention_truth
-from ov2_kernels.quantise import Scales, gather
+from ov2_kernels.gather import Scales, gather, page_slots
+from ov2_kernels.padded import PaddedBatch, is_worth_padding
+from ov2_kernels.paged_attention import host_starts, paged_attention_truth
+from ov2_kernels.scratch import room
 
 ROWS_AT_ONCE = 128
 """Rows whose scores are held at once: a few megabytes, whatever the number of questions."""
@@ -88,8 +89,8 @@ def _attend_own(
     scales: Scales | None,
 ) -> tuple[Tensor, Tensor]:
     """Every branch over its own pages: what it read [T, H, D], and the log-sum-exp of its scores [T, H, 1]."""
-    num_branches, num_entries = pages_BL.shape
-    at_once = num_branches if num_branches * num_entries * k_NZKD.shape[1] <= PADDED_SLOTS else 1
+    num_branches = pages_BL.shape[0]
+    at_once = num_branches if is_worth_padding(starts, pages_BL, k_NZKD.shape[1]) else 1
     parts = []
     for b in range(0, num_branches, at_once):
         first, end = starts[b], starts[b + at_once]
@@ -106,10 +107,11 @@ def _attend(q_RD: Tensor, k_SD: Tensor, v_SD: Tensor, mask_RS: Tensor | None = N
     """What rows read [..., R, D] and the log-sum-exp of their scores [..., R, 1]; a mask is added to scores, and every row sees a
     token."""
     outs, lses = [], []
-    k_DS = k_SD.transpose(-1, -2)
+    q_RD, k_DS = q_RD * q_RD.shape[-1] ** -0.5, k_SD.transpose(-1, -2)
     for first in range(0, q_RD.shape[-2], ROWS_AT_ONCE):
         rows = slice(first, first + ROWS_AT_ONCE)
-        scores_CS = q_RD[..., rows, :] * q_RD.shape[-1] ** -0.5 @ k_DS
+        q_CD = q_RD[..., rows, :]
+        scores_CS = torch.matmul(q_CD, k_DS, out=room("scores", (*q_CD.shape[:-1], k_SD.shape[-2]), q_CD))
         if mask_RS is not None:
             scores_CS += mask_RS[..., rows, :]
         top_C1 = scores_CS.amax(-1, keepdim=True)

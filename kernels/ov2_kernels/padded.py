@@ -15,7 +15,18 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from ov2_kernels.quantise import Scales, gather
+from ov2_kernels.gather import Scales, gather
+
+PADDED_SLOTS, PADDED_SCORES = 8192, 2**19
+"""Several sequences run as one batch while it has at most so many slots in its page tables and so many scores per head, padding counted.
+Above, the batch leaves the processor's cache, or is mostly padding (one append among decodes), and a call per sequence costs less."""
+
+
+def is_worth_padding(starts: tuple[int, ...], pages_BL: Tensor, page_tokens: int) -> bool:
+    """Whether sequences run faster together than one by one."""
+    num_slots = pages_BL.numel() * page_tokens
+    most_new = max((end - first for first, end in pairwise(starts)), default=0)
+    return pages_BL.shape[0] > 1 and num_slots <= PADDED_SLOTS and 0 < most_new * num_slots <= PADDED_SCORES
 
 
 class PaddedBatch(NamedTuple):

@@ -17,19 +17,8 @@ from torch import Tensor
 from torch.nn.functional import scaled_dot_product_attention
 
 from ov2_kernels.dispatch import runs_kernel
-from ov2_kernels.padded import PaddedBatch
-from ov2_kernels.quantise import Scales, gather
-
-PADDED_SLOTS = 4096
-"""Several sequences run as one padded batch while their page tables hold at most so many slots; above, the batch leaves the
-processor's cache, and a call per sequence costs less."""
-
-
-def page_slots(pages_L: Tensor, valid_L: Tensor, page_tokens: int) -> Tensor:
-    """Index [S] into the flattened pool of every valid slot, in the order of the sequence."""
-    offsets_Z = torch.arange(page_tokens, device=pages_L.device)
-    slots_LZ = pages_L.long()[:, None] * page_tokens + offsets_Z
-    return slots_LZ[offsets_Z < valid_L[:, None]]
+from ov2_kernels.gather import Scales, gather, page_slots
+from ov2_kernels.padded import PaddedBatch, is_worth_padding
 
 
 def paged_attention(
@@ -70,10 +59,9 @@ def paged_attention_truth(
     valid_BL: Tensor,
     scales: Scales | None = None,
 ) -> Tensor:
-    """The plain truth: valid slots are gathered once, and query heads that share a key head run as rows of one batch. Short
+    """The plain truth: tokens are gathered once, and query heads that share a key head run as rows of one batch. Short
     sequences are padded to one batch; long ones run one by one."""
-    num_sequences, num_entries = pages_BL.shape
-    if num_sequences > 1 and q_THD.shape[0] and num_sequences * num_entries * k_NZKD.shape[1] <= PADDED_SLOTS:
+    if is_worth_padding(starts, pages_BL, k_NZKD.shape[1]):
         batch = PaddedBatch.of(q_THD, k_NZKD, v_NZKD, starts, pages_BL, valid_BL, scales)
         out_BKRD = scaled_dot_product_attention(batch.q_BKRD, batch.k_BKSD, batch.v_BKSD, attn_mask=batch.mask_B1RS)
         return batch.ragged(out_BKRD)

@@ -12,7 +12,8 @@ import torch
 from torch import Tensor
 
 from ov2_kernels.triton.configs import Config
-from ov2_kernels.triton.paged import Pools, attend, merge, new_parts, paged_attention, plan
+from ov2_kernels.triton.merge import merge, new_parts
+from ov2_kernels.triton.paged import Pools, attend, paged_attention, plan
 
 
 def cascade_attention(

@@ -1,7 +1,7 @@
 """Paged attention: one kernel for appends and decodes, which differ in the rows of a tile and in the number of splits.
 
 In: ragged queries, pools of keys and values, page tables. Out: what each query read, or parts of it: the slots of a sequence may be
-split over programs, each of which leaves a normalised part and its log-sum-exp; a second kernel merges parts.
+split over programs, each of which leaves a normalised part and its log-sum-exp (ov2_kernels.triton.merge).
 
 A tile's rows are its queries times the query heads of one key head, so that keys are loaded once for the whole head group. A tile
 of keys runs over slots of consecutive pages, whatever the size of a page; slots without a token are masked, never read.
@@ -23,6 +23,7 @@ from torch import Tensor
 
 from ov2_kernels.triton.configs import Config, config_for
 from ov2_kernels.triton.launch import dot_type, launch, num_processors, query_tiles
+from ov2_kernels.triton.merge import merge, new_parts
 from ov2_kernels.triton.softmax import finish, take_in
 
 DECODE_ROWS = 16
@@ -32,7 +33,6 @@ LEAST_SPLIT_SLOTS = 256
 MOST_SPLITS = 32
 _PAGES_AT_ONCE = 256
 """Entries of a page table that are searched at once."""
-_MERGE = Config(1, 1, 4, 1)
 
 
 @triton.jit(do_not_specialize=["num_pages", "num_splits", "first_part", "num_parts", "num_kv"])
@@ -123,20 +123,6 @@ def _attend_pages(
         tl.store(lse + part_M, lse_M, mask=is_row_M)
 
 
-@triton.jit(do_not_specialize=["num_parts"])
-def _merge_parts(parts, lse, out, num_parts, HEAD: tl.constexpr, MOST_PARTS: tl.constexpr):
-    """One query and head per program: the mean of its parts, each with the weight that its log-sum-exp says."""
-    row = tl.program_id(0).to(tl.int64)
-    part_S, dims_D = tl.arange(0, MOST_PARTS), tl.arange(0, HEAD)
-    is_part_S = part_S < num_parts
-    lse_S = tl.load(lse + row * num_parts + part_S, mask=is_part_S, other=float("-inf"))
-    weight_S = tl.exp2(lse_S - tl.max(lse_S, 0))
-    part_at_SD = (row * num_parts + part_S)[:, None] * HEAD + dims_D[None, :]
-    part_SD = tl.load(parts + part_at_SD, mask=is_part_S[:, None], other=0.0)
-    out_D = tl.sum(part_SD * weight_S[:, None], 0) / tl.sum(weight_S, 0)
-    tl.store(out + row * HEAD + dims_D, out_D.to(out.dtype.element_ty))
-
-
 class Pools(NamedTuple):
     """Keys and values of the device's pages, contiguous, and their scales where they are quantised."""
 
@@ -175,7 +161,7 @@ def plan(
     num_heads, head_size = q_THD.shape[1:]
     _, page_tokens, num_kv, _ = pools.k_NZKD.shape
     group = num_heads // num_kv
-    longest = max(end - begin for begin, end in pairwise(starts))
+    longest = max((end - begin for begin, end in pairwise(starts)), default=0)
     if config is None:
         operation = "decode" if longest * group <= DECODE_ROWS else "append"
         config = config_for(operation, head_size, q_THD.dtype, q_THD.device)
@@ -241,31 +227,6 @@ def attend(
         DOT=dot_type(q_THD.dtype),
         config=walk.config,
     )
-
-
-def merge(parts_THSD: Tensor, lse_THS: Tensor, out_THD: Tensor) -> None:
-    """Parts of every query and head to one."""
-    num_queries, num_heads, num_parts, head_size = parts_THSD.shape
-    most = triton.next_power_of_2(num_parts)
-    launch(
-        _merge_parts,
-        (num_queries * num_heads,),
-        out_THD,
-        parts_THSD,
-        lse_THS,
-        out_THD,
-        num_parts,
-        HEAD=head_size,
-        MOST_PARTS=most,
-        config=_MERGE,
-    )
-
-
-def new_parts(q_THD: Tensor, num_parts: int) -> tuple[Tensor, Tensor]:
-    """Room for float32 parts [T, H, S, D] and their log-sum-exps [T, H, S]."""
-    num_queries, num_heads, head_size = q_THD.shape
-    parts_THSD = torch.empty(num_queries, num_heads, num_parts, head_size, dtype=torch.float32, device=q_THD.device)
-    return parts_THSD, parts_THSD.new_empty(num_queries, num_heads, num_parts)
 
 
 def paged_attention(

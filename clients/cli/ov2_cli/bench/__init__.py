@@ -18,6 +18,9 @@ app = typer.Typer(help="Measure speed, memory, and what a signal is worth.", no_
 Seeds = Annotated[str, typer.Option(help="World seeds A:B, B left out: below 500000 to tune, 900000 and up to report.")]
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object as the last line.")]
 
+LEAST_TABLE_WIDTH = 120
+"""Columns of the kernels' table, which goes to files too, where rich would count on 80."""
+
 
 @app.command()
 def tokenize(
@@ -44,6 +47,20 @@ def macroblocks(
     from ov2_cli.bench.macroblocks import bench_macroblocks
 
     _tell(bench_macroblocks(file, repeats), as_json)
+
+
+@app.command()
+def kernels(
+    repeats: Annotated[int, typer.Option(help="Rounds; the median is told.", min=1)] = 7,
+    as_json: Json = False,
+) -> None:
+    """Our kernels against the best public alternatives on every device here, and against the machine's own ceilings."""
+    from ov2_cli.bench.kernels import bench_kernels
+
+    results = bench_kernels(repeats)
+    _tell_kernels(results)
+    if as_json:
+        print(json.dumps(results))
 
 
 @app.command()
@@ -145,6 +162,7 @@ def selection(
 @app.command(name="all")
 def everything() -> None:
     """Speed and memory, on world files made for it; `boundaries` and `selection` take minutes and are asked for by name."""
+    from ov2_cli.bench.kernels import bench_kernels
     from ov2_cli.bench.macroblocks import bench_macroblocks
     from ov2_cli.bench.soak import bench_soak
     from ov2_cli.bench.tokenize import bench_tokenize
@@ -158,8 +176,19 @@ def everything() -> None:
             _tell(bench_tokenize(path, 5), as_json=False)
             typer.echo(f"macroblocks {width}x{height}")
             _tell(bench_macroblocks(path, 5), as_json=False)
+    _tell_kernels(bench_kernels(7))
     typer.echo("soak")
     _tell(bench_soak(60, 900042, "ov2-nano"), as_json=False)
+
+
+def _tell_kernels(results: Mapping[str, dict[str, Any]]) -> None:
+    from rich.console import Console
+
+    from ov2_cli.bench.kernels import table
+
+    console = Console(width=max(Console().width, LEAST_TABLE_WIDTH))
+    for device, result in results.items():
+        console.print(table(device, result))
 
 
 def _tell_rows(rows: Mapping[str, Mapping[str, float | int | None]]) -> None:
