@@ -2,11 +2,11 @@
 also the CPU path, and a Triton kernel for CUDA tensors, imported when it first runs."""
 
 from ov2_kernels.cascade_attention import cascade_attention
-from ov2_kernels.gather import page_slots
+from ov2_kernels.gather import Scales, page_slots
 from ov2_kernels.group_attention import group_attention, rotate_interleaved
 from ov2_kernels.paged_attention import paged_attention
 from ov2_kernels.patchify import PictureTaps, patchify
-from ov2_kernels.quantise import Scales, quantise_kv
+from ov2_kernels.quantise import quantise_kv
 
 __all__ = [
     "PictureTaps",

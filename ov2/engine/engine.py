@@ -64,8 +64,8 @@ class Engine:
         self._thread.start()
 
     def open(self, name: str, settings: SessionSettings | None = None, *, max_waiting_groups: int | None = None) -> Stream:
-        """A stream with an empty window, with the engine's settings where it has none of its own; waits for the device. Raises `CapacityError` when the pages are spoken for, `SessionError` for
-        a name in use or settings that do not fit."""
+        """A stream with an empty window, with the engine's settings where it has none of its own; waits for the device. Raises
+        `CapacityError` when the pages are spoken for, `SessionError` for a name in use or settings that do not fit."""
         return Stream(
             self, self._scheduler, self._text, self._call(lambda: self._scheduler.open(name, settings, max_waiting_groups))
         )

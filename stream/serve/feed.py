@@ -12,6 +12,7 @@ import threading
 import time
 from collections import Counter, OrderedDict
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 
 from ov2.canvas import CanvasGroup
@@ -75,7 +76,7 @@ class Feed:
         }
 
     def push(self, packet: Packet) -> list[CanvasGroup]:
-        """Tokenize a packet; groups that it closed join the stream. Raises `ClosedError` when that has ended."""
+        """Tokenize a packet; groups that it closed join the stream."""
         with self._lock:
             self._tokenizer.widen(1.0 + (WIDEST - 1.0) * self._stream.pressure)
             return self._append(self._tokenizer.push(packet))
@@ -112,7 +113,8 @@ class Feed:
     def _append(self, groups: list[CanvasGroup]) -> list[CanvasGroup]:
         for group in groups:
             self._spans[group.group_id] = _span(group)
-            self._stream.append(group)
+            with suppress(ClosedError):  # the service is stopping
+                self._stream.append(group)
         while len(self._spans) > REMEMBERED:
             self._spans.popitem(last=False)
         self.num_groups += len(groups)

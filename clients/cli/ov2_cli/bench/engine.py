@@ -180,7 +180,7 @@ def _against_hf(
         theirs = Qwen3Model(config)
     theirs.load_state_dict(model.model.language_model.state_dict(), assign=True)
     theirs.rotary_emb = model.model.language_model.rotary_emb
-    theirs.eval()
+    theirs.train(False)
     tail = question_tokens(text, QUESTION)
     ids = torch.randint(0, 256, (1, ours["window_tokens"] + len(tail)), device=model.device)
     group = next(groups)
