@@ -1,6 +1,6 @@
 """The arithmetic decoder of CABAC (H.264 9.3) and its residual blocks.
 
-In: a payload, a state, contexts (uint8 [460], pStateIdx << 1 | valMPS). Out: bins. codIOffset is kept with up to 55 bits that are not due
+In: a reading, whose contexts are uint8 [460], pStateIdx << 1 | valMPS. Out: bins. codIOffset is kept with up to 55 bits that are not due
 yet, so that bytes are fetched four at a time; `position` tells exactly how many bits the standard's decoder would have read.
 
 A decision is written without branches: whether a bin is the likely one cannot be predicted, by its nature.
@@ -13,6 +13,7 @@ import numpy as np
 from stream.codec.compiled import leading_zeros_of, lean
 from stream.codec.macroblocks import tables
 from stream.codec.macroblocks.bits import AHEAD, FAILED, LEVELS, NEXT, OFFSET, RANGE, SIZE
+from stream.codec.macroblocks.reading import Reading
 
 NUM_CONTEXTS = 460
 CODED_BLOCK_FLAG, SIGNIFICANT, LAST, ABSOLUTE = 85, 105, 166, 227
@@ -54,19 +55,20 @@ _INIT = np.array(tables.CONTEXT_INIT, np.int64)
 
 
 @lean
-def start_contexts(contexts: np.ndarray, table: int, qp: int) -> None:
+def start_contexts(reading: Reading, table: int, qp: int) -> None:
     """Contexts at the start of a slice (9.3.1.1). `table`: 0 for I slices, else 1 + cabac_init_idc."""
     qp = min(max(qp, 0), 51)
     for index in range(NUM_CONTEXTS):
         state = min(max(((_INIT[table, index, 0] * qp) >> 4) + _INIT[table, index, 1], 1), 126)
-        contexts[index] = (63 - state) << 1 if state <= 63 else ((state - 64) << 1) | 1
+        reading.contexts[index] = (63 - state) << 1 if state <= 63 else ((state - 64) << 1) | 1
 
 
 @lean
-def start_engine(data: np.ndarray, state: np.ndarray, first_byte: int) -> None:
+def start_engine(reading: Reading, first_byte: int) -> None:
     """Begin at a byte: nine bits are read (9.3.1.2)."""
+    state = reading.state
     state[RANGE], state[OFFSET], state[AHEAD], state[NEXT] = 510, 0, -9, first_byte
-    state[OFFSET], state[AHEAD], state[NEXT] = fetch(data, state, state[OFFSET], state[AHEAD], state[NEXT])
+    state[OFFSET], state[AHEAD], state[NEXT] = fetch(reading, state[OFFSET], state[AHEAD], state[NEXT])
 
 
 @lean
@@ -76,29 +78,20 @@ def position(state: np.ndarray) -> int:
 
 
 @lean
-def fetch(data: np.ndarray, state: np.ndarray, offset: int, ahead: int, at: int) -> tuple[int, int, int]:
+def fetch(reading: Reading, offset: int, ahead: int, at: int) -> tuple[int, int, int]:
     """Four more bytes behind the offset; zeros past the end."""
     word = np.int64(0)
-    if 0 <= at <= state[SIZE] - 4:
+    if 0 <= at <= reading.state[SIZE] - 4:
         i = np.uintp(at)
-        word = (np.int64(data[i]) << 24) | (np.int64(data[i + np.uintp(1)]) << 16)
-        word |= (np.int64(data[i + np.uintp(2)]) << 8) | np.int64(data[i + np.uintp(3)])
+        word = (np.int64(reading.data[i]) << 24) | (np.int64(reading.data[i + np.uintp(1)]) << 16)
+        word |= (np.int64(reading.data[i + np.uintp(2)]) << 8) | np.int64(reading.data[i + np.uintp(3)])
     return (offset << 32) | word, ahead + 32, at + 4
 
 
 @lean
-def decide(
-    data: np.ndarray,
-    state: np.ndarray,
-    contexts: np.ndarray,
-    context: int,
-    range_: int,
-    offset: int,
-    ahead: int,
-    at: int,
-) -> tuple[int, int, int, int, int]:
+def decide(reading: Reading, context: int, range_: int, offset: int, ahead: int, at: int) -> tuple[int, int, int, int, int]:
     """DecodeDecision and RenormD (9.3.3.2.1, 9.3.3.2.2): the bin, and what changed."""
-    value = np.int64(contexts[context])
+    value = np.int64(reading.contexts[context])
     lps_range = np.int64(_RANGE_LPS[np.uintp(((range_ & 0xC0) << 1) + value)])
     range_ -= lps_range
     scaled = range_ << ahead
@@ -110,45 +103,46 @@ def decide(
     range_ <<= shift
     ahead -= shift
     outcome = value ^ ~likely
-    contexts[context] = _NEXT_STATE[np.uintp(outcome + 128)]
+    reading.contexts[context] = _NEXT_STATE[np.uintp(outcome + 128)]
     if ahead < 8:
-        offset, ahead, at = fetch(data, state, offset, ahead, at)
+        offset, ahead, at = fetch(reading, offset, ahead, at)
     return outcome & 1, range_, offset, ahead, at
 
 
 @lean
-def bypass(data: np.ndarray, state: np.ndarray, range_: int, offset: int, ahead: int, at: int) -> tuple[int, int, int, int]:
+def bypass(reading: Reading, range_: int, offset: int, ahead: int, at: int) -> tuple[int, int, int, int]:
     """DecodeBypass (9.3.3.2.3)."""
     ahead -= 1
     above = offset - (range_ << ahead)
     bit = np.int64(above >= 0)
     offset -= (range_ << ahead) & -bit
     if ahead < 8:
-        offset, ahead, at = fetch(data, state, offset, ahead, at)
+        offset, ahead, at = fetch(reading, offset, ahead, at)
     return bit, offset, ahead, at
 
 
 @lean
-def decision(data: np.ndarray, state: np.ndarray, contexts: np.ndarray, context: int) -> int:
+def decision(reading: Reading, context: int) -> int:
     """One bin of a context."""
-    bit, range_, offset, ahead, at = decide(
-        data, state, contexts, np.uintp(context), state[RANGE], state[OFFSET], state[AHEAD], state[NEXT]
-    )
+    state = reading.state
+    bit, range_, offset, ahead, at = decide(reading, np.uintp(context), state[RANGE], state[OFFSET], state[AHEAD], state[NEXT])
     state[RANGE], state[OFFSET], state[AHEAD], state[NEXT] = range_, offset, ahead, at
     return bit
 
 
 @lean
-def bypass_bit(data: np.ndarray, state: np.ndarray) -> int:
+def bypass_bit(reading: Reading) -> int:
     """One bin without a context."""
-    bit, offset, ahead, at = bypass(data, state, state[RANGE], state[OFFSET], state[AHEAD], state[NEXT])
+    state = reading.state
+    bit, offset, ahead, at = bypass(reading, state[RANGE], state[OFFSET], state[AHEAD], state[NEXT])
     state[OFFSET], state[AHEAD], state[NEXT] = offset, ahead, at
     return bit
 
 
 @lean
-def terminate(data: np.ndarray, state: np.ndarray) -> int:
+def terminate(reading: Reading) -> int:
     """DecodeTerminate (9.3.3.2.2.3): 1 ends the slice, or announces samples as they are."""
+    state = reading.state
     range_, offset, ahead, at = state[RANGE] - 2, state[OFFSET], state[AHEAD], state[NEXT]
     if offset >= range_ << ahead:
         state[RANGE] = range_
@@ -157,37 +151,38 @@ def terminate(data: np.ndarray, state: np.ndarray) -> int:
     range_ <<= shift
     ahead -= shift
     if ahead < 8:
-        offset, ahead, at = fetch(data, state, offset, ahead, at)
+        offset, ahead, at = fetch(reading, offset, ahead, at)
     state[RANGE], state[OFFSET], state[AHEAD], state[NEXT] = range_, offset, ahead, at
     return 0
 
 
 @lean
-def golomb_suffix(data: np.ndarray, state: np.ndarray, order: int) -> int:
+def golomb_suffix(reading: Reading, order: int) -> int:
     """The Exp-Golomb suffix of UEGk (9.3.2.3)."""
     value = 0
     for _ in range(_MOST_GOLOMB + 1):
-        if not bypass_bit(data, state):
+        if not bypass_bit(reading):
             break
         value += 1 << order
         order += 1
     if order > _MOST_GOLOMB:
-        state[FAILED] = 1
+        reading.state[FAILED] = 1
         return 0
     for bit in range(order - 1, -1, -1):
-        value += bypass_bit(data, state) << bit
+        value += bypass_bit(reading) << bit
     return value
 
 
 @lean
-def coded_block_flag(data: np.ndarray, state: np.ndarray, contexts: np.ndarray, category: int, increment: int) -> int:
+def coded_block_flag(reading: Reading, category: int, increment: int) -> int:
     """coded_block_flag; 8x8 blocks have none in 4:2:0."""
-    return decision(data, state, contexts, CODED_BLOCK_FLAG + _FLAG_OFFSET[np.uintp(category)] + increment)
+    return decision(reading, CODED_BLOCK_FLAG + _FLAG_OFFSET[np.uintp(category)] + increment)
 
 
 @lean
-def residual_block(data: np.ndarray, state: np.ndarray, contexts: np.ndarray, category: int) -> int:
+def residual_block(reading: Reading, category: int) -> int:
     """residual_block_cabac (7.3.5.3.3) behind its coded_block_flag: the number of coefficients that are not zero."""
+    state = reading.state
     range_, offset, ahead, at = state[RANGE], state[OFFSET], state[AHEAD], state[NEXT]
     last_index = _NUM_COEFFS[np.uintp(category)] - 1
     total, index = 0, 0
@@ -195,11 +190,11 @@ def residual_block(data: np.ndarray, state: np.ndarray, contexts: np.ndarray, ca
         absolute = ABSOLUTE_8X8
         while index < last_index:
             context = np.uintp(SIGNIFICANT_8X8 + _SIGNIFICANT_8X8[np.uintp(index)])
-            bit, range_, offset, ahead, at = decide(data, state, contexts, context, range_, offset, ahead, at)
+            bit, range_, offset, ahead, at = decide(reading, context, range_, offset, ahead, at)
             if bit:
                 total += 1
                 context = np.uintp(LAST_8X8 + _LAST_8X8[np.uintp(index)])
-                bit, range_, offset, ahead, at = decide(data, state, contexts, context, range_, offset, ahead, at)
+                bit, range_, offset, ahead, at = decide(reading, context, range_, offset, ahead, at)
                 if bit:
                     break
             index += 1
@@ -209,11 +204,11 @@ def residual_block(data: np.ndarray, state: np.ndarray, contexts: np.ndarray, ca
         farthest = 2 if category == CHROMA_DC else last_index
         while index < last_index:
             context = significant + min(index, farthest)
-            bit, range_, offset, ahead, at = decide(data, state, contexts, np.uintp(context), range_, offset, ahead, at)
+            bit, range_, offset, ahead, at = decide(reading, np.uintp(context), range_, offset, ahead, at)
             if bit:
                 total += 1
                 context += LAST - SIGNIFICANT
-                bit, range_, offset, ahead, at = decide(data, state, contexts, np.uintp(context), range_, offset, ahead, at)
+                bit, range_, offset, ahead, at = decide(reading, np.uintp(context), range_, offset, ahead, at)
                 if bit:
                     break
             index += 1
@@ -223,18 +218,18 @@ def residual_block(data: np.ndarray, state: np.ndarray, contexts: np.ndarray, ca
     num_one, num_large, magnitudes = 1, 0, total
     for _ in range(total):
         context = absolute + num_one
-        bit, range_, offset, ahead, at = decide(data, state, contexts, np.uintp(context), range_, offset, ahead, at)
+        bit, range_, offset, ahead, at = decide(reading, np.uintp(context), range_, offset, ahead, at)
         if bit:
             context = absolute + 5 + num_large
             more = 1
             while more < 14:
-                bit, range_, offset, ahead, at = decide(data, state, contexts, np.uintp(context), range_, offset, ahead, at)
+                bit, range_, offset, ahead, at = decide(reading, np.uintp(context), range_, offset, ahead, at)
                 if not bit:
                     break
                 more += 1
             if more == 14:
                 state[RANGE], state[OFFSET], state[AHEAD], state[NEXT] = range_, offset, ahead, at
-                more += golomb_suffix(data, state, 0)
+                more += golomb_suffix(reading, 0)
                 offset, ahead, at = state[OFFSET], state[AHEAD], state[NEXT]
             magnitudes += more
             num_one, num_large = 0, min(most_large, num_large + 1)
@@ -245,7 +240,7 @@ def residual_block(data: np.ndarray, state: np.ndarray, contexts: np.ndarray, ca
         above = offset - scaled
         offset = above + (scaled & (above >> 63))
     if ahead < 8:
-        offset, ahead, at = fetch(data, state, offset, ahead, at)
+        offset, ahead, at = fetch(reading, offset, ahead, at)
     state[RANGE], state[OFFSET], state[AHEAD], state[NEXT] = range_, offset, ahead, at
     state[LEVELS] += magnitudes
     return total
