@@ -18,7 +18,6 @@ PADDING = 8
     FAILED,
     RANGE,
     OFFSET,
-    AHEAD,
     NEXT,
     QP,
     LAST_DELTA,
@@ -40,12 +39,12 @@ PADDING = 8
     ABOVE,
     SIZE,
     NUM_STATE,
-) = range(26)
+) = range(25)
 """Places in the int64 state of a slice that is read.
 
-- `AT`: bits read; `FAILED`: something impossible was read. `RANGE`, `OFFSET`, `AHEAD`, `NEXT`: codIRange, codIOffset with `AHEAD` more
-  bits behind it, the next byte to fetch (see `arithmetic`). `QP`: QP_Y of the macroblock before; `LAST_DELTA`: its mb_qp_delta;
-  `LEVELS`: sum of absolute levels of this one. `END_FLAGS`: bits of all end_of_slice_flags.
+- `AT`: bits read; `FAILED`: something impossible was read. `RANGE`, `OFFSET`, `NEXT`: codIRange, codIOffset and what is read ahead, the
+  next byte to fetch (see `arithmetic`). `QP`: QP_Y of the macroblock before; `LAST_DELTA`: its mb_qp_delta; `LEVELS`: sum of absolute
+  levels of this one. `END_FLAGS`: bits of all end_of_slice_flags.
 - Of the slice: its number in the picture, type, entropy coder, picture width and size in macroblocks, lengths of its reference lists,
   transform_8x8_mode_flag, direct_8x8_inference_flag, whether there is chroma, whether vectors are wanted.
 - The macroblock that is read, and those left of and above it, -1 outside the slice. `SIZE`: bytes of the payload, padding included.

@@ -7,7 +7,7 @@ counted, which later ones predict theirs from.
 from __future__ import annotations
 
 from stream.codec.compiled import lean
-from stream.codec.macroblocks import arithmetic, elements, vlc
+from stream.codec.macroblocks import arithmetic_block, elements, vlc
 from stream.codec.macroblocks.bits import ADDRESS, HAS_CHROMA, IS_CABAC, LAST_DELTA, LEVELS, QP
 from stream.codec.macroblocks.grid import (
     CB_DC,
@@ -54,26 +54,26 @@ def _luma_cavlc(reading: Reading) -> None:
 @lean
 def _luma_cabac(reading: Reading) -> None:
     """The same."""
-    address, category = reading.state[ADDRESS], arithmetic.LUMA_4X4
+    address, category = reading.state[ADDRESS], arithmetic_block.LUMA_4X4
     if get(reading, address, KIND) & INTRA_16:
-        category = arithmetic.I16_AC
+        category = arithmetic_block.I16_AC
         increment = dc_flag_increment(reading, LUMA_DC)
-        if arithmetic.coded_block_flag(reading, arithmetic.I16_DC, increment):
-            arithmetic.residual_block(reading, arithmetic.I16_DC)
+        if arithmetic_block.coded_block_flag(reading, arithmetic_block.I16_DC, increment):
+            arithmetic_block.residual_block(reading, arithmetic_block.I16_DC)
             set_cell(reading, address, FLAGS, get(reading, address, FLAGS) | LUMA_DC)
     cbp, eight = get(reading, address, CBP), get(reading, address, FLAGS) & EIGHT != 0
     for quarter in range(4):
         if not cbp >> quarter & 1:
             continue
         left, top = 2 * (quarter & 1), 2 * (quarter >> 1)
-        total = arithmetic.residual_block(reading, arithmetic.LUMA_8X8) if eight else 0
+        total = arithmetic_block.residual_block(reading, arithmetic_block.LUMA_8X8) if eight else 0
         for y in range(top, top + 2):
             for x in range(left, left + 2):
                 if not eight:
                     increment = block_flag_increment(reading, x, y)
-                    total = arithmetic.coded_block_flag(reading, category, increment)
+                    total = arithmetic_block.coded_block_flag(reading, category, increment)
                     if total:
-                        total = arithmetic.residual_block(reading, category)
+                        total = arithmetic_block.residual_block(reading, category)
                 set_cell(reading, address, TOTALS + 4 * y + x, total)
 
 
@@ -96,15 +96,15 @@ def _chroma_cabac(reading: Reading) -> None:
     address = reading.state[ADDRESS]
     for flag in (CB_DC, CR_DC):
         increment = dc_flag_increment(reading, flag)
-        if arithmetic.coded_block_flag(reading, arithmetic.CHROMA_DC, increment):
-            arithmetic.residual_block(reading, arithmetic.CHROMA_DC)
+        if arithmetic_block.coded_block_flag(reading, arithmetic_block.CHROMA_DC, increment):
+            arithmetic_block.residual_block(reading, arithmetic_block.CHROMA_DC)
             set_cell(reading, address, FLAGS, get(reading, address, FLAGS) | flag)
     if get(reading, address, CBP) & 0x20:
         for block in range(8):
             increment = chroma_flag_increment(reading, block >> 2, block & 1, block >> 1 & 1)
-            total = arithmetic.coded_block_flag(reading, arithmetic.CHROMA_AC, increment)
+            total = arithmetic_block.coded_block_flag(reading, arithmetic_block.CHROMA_AC, increment)
             if total:
-                total = arithmetic.residual_block(reading, arithmetic.CHROMA_AC)
+                total = arithmetic_block.residual_block(reading, arithmetic_block.CHROMA_AC)
             set_cell(reading, address, TOTALS + 16 + block, total)
 
 

@@ -289,5 +289,6 @@ def read_slice(
     begin = (state[AT] + 7) >> 3
     arithmetic.start_contexts(reading, 0 if slice_type == I else 1 + header[head.INIT_IDC], header[head.SLICE_QP])
     arithmetic.start_engine(reading, begin)
-    _slice_cabac(reading, stop)
+    if not state[FAILED]:
+        _slice_cabac(reading, stop)
     return state[ADDRESS], 8 * begin + 8, arithmetic.position(state) - 1
