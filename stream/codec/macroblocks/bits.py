@@ -12,6 +12,7 @@ from stream.codec.compiled import leading_zeros_of, lean
 
 PADDING = 8
 """Zero bytes behind a payload."""
+WINDOW = 57
 
 (
     AT,
@@ -55,17 +56,21 @@ _LONGEST = 31
 
 
 @lean
-def peek(data: np.ndarray, state: np.ndarray) -> int:
-    """The next 32 bits."""
-    at = state[AT]
+def window(data: np.ndarray, state: np.ndarray, at: int) -> int:
+    """The bits from `at` on in front of a uint64, `WINDOW` of them at least."""
     first = at >> 3
     if first < 0 or first > state[SIZE] - PADDING:
-        return 0
-    i = np.uintp(first)
-    word = (np.uint64(data[i]) << np.uint64(24)) | (np.uint64(data[i + np.uintp(1)]) << np.uint64(16))
-    word |= (np.uint64(data[i + np.uintp(2)]) << np.uint64(8)) | np.uint64(data[i + np.uintp(3)])
-    word = (word << np.uint64(8)) | np.uint64(data[i + np.uintp(4)])
-    return np.int64((word >> np.uint64(8 - (at & 7))) & np.uint64(0xFFFFFFFF))
+        return np.uint64(0)
+    i, word = np.uintp(first), np.uint64(0)
+    for number in range(PADDING):
+        word = (word << np.uint64(8)) | np.uint64(data[i + np.uintp(number)])
+    return word << np.uint64(at & 7)
+
+
+@lean
+def peek(data: np.ndarray, state: np.ndarray) -> int:
+    """The next 32 bits."""
+    return np.int64(window(data, state, state[AT]) >> np.uint64(32))
 
 
 @lean

@@ -36,10 +36,10 @@ from stream.codec.macroblocks.reading import Reading
 @lean
 def _luma_cavlc(reading: Reading) -> None:
     """residual_luma (7.3.5.3.1)."""
-    data, state = reading.data, reading.state
+    state = reading.state
     address, most = state[ADDRESS], 16
     if get(reading, address, KIND) & INTRA_16:
-        vlc.residual_block(data, state, predicted_total(reading, 0, 0), 16)
+        vlc.residual_block(reading, predicted_total(reading, 0, 0), 16)
         most = 15
     cbp = get(reading, address, CBP)
     for quarter in range(4):
@@ -47,7 +47,7 @@ def _luma_cavlc(reading: Reading) -> None:
             left, top = 2 * (quarter & 1), 2 * (quarter >> 1)
             for y in range(top, top + 2):
                 for x in range(left, left + 2):
-                    total = vlc.residual_block(data, state, predicted_total(reading, x, y), most)
+                    total = vlc.residual_block(reading, predicted_total(reading, x, y), most)
                     set_cell(reading, address, TOTALS + 4 * y + x, total)
 
 
@@ -80,14 +80,14 @@ def _luma_cabac(reading: Reading) -> None:
 @lean
 def _chroma_cavlc(reading: Reading) -> None:
     """Chroma DC and AC of 4:2:0."""
-    data, state = reading.data, reading.state
+    state = reading.state
     address = state[ADDRESS]
-    vlc.residual_block(data, state, vlc.CHROMA_DC, 4)
-    vlc.residual_block(data, state, vlc.CHROMA_DC, 4)
+    vlc.residual_block(reading, vlc.CHROMA_DC, 4)
+    vlc.residual_block(reading, vlc.CHROMA_DC, 4)
     if get(reading, address, CBP) & 0x20:
         for block in range(8):
             nc = predicted_chroma_total(reading, block >> 2, block & 1, block >> 1 & 1)
-            set_cell(reading, address, TOTALS + 16 + block, vlc.residual_block(data, state, nc, 15))
+            set_cell(reading, address, TOTALS + 16 + block, vlc.residual_block(reading, nc, 15))
 
 
 @lean
