@@ -235,6 +235,22 @@ def test_a_lost_slice_is_told_and_the_rest_is_kept(golden: Path) -> None:
     assert not holed.bits.ravel()[~kept].any()
 
 
+def test_a_slice_whose_arithmetic_code_begins_with_what_cannot_be_gives_nothing(golden: Path) -> None:
+    """Nine ones are 511, which is forbidden (H.264 9.3.1.2)."""
+    unit = access_units(golden / "macroblock" / "slices4_cabac.mp4")[0]
+    whole = MacroblockParser().push(unit)
+    assert whole is not None
+    nals = [bytearray(nal) for nal in split_annexb(unit)]
+    broken = next(nal for nal in nals if nal[0] & 31 == 5)
+    first = whole.slices[0].header_bits // 8  # eight bits of the code count as header; the unit has one byte in front
+    broken[first : first + 2] = b"\xff\xff"
+    frame = MacroblockParser().push(join_annexb(map(bytes, nals)))
+    assert frame is not None
+    assert frame.damaged
+    assert [part.num_mbs for part in frame.slices] == [0, *(part.num_mbs for part in whole.slices[1:])]
+    assert not frame.bits.ravel()[: whole.slices[1].first_mb].any()
+
+
 def test_a_slice_of_another_size_cannot_join_a_picture(tmp_path: Path) -> None:
     """Two sequences under two numbers, slices of both in one access unit."""
     small = access_units(write_clip(tmp_path / "small.mp4", width=64, height=64, num_frames=2, slices="2"))[0]

@@ -54,17 +54,48 @@ def lean(function: Function) -> Function:
     return cast(Function, numba.njit(cache=True, nogil=True, error_model="numpy", **options)(function))
 
 
+def inlined(function: Function) -> Function:
+    """The same for parts of an inner loop: LLVM puts them where they are called, whatever their size, so that numbers stay in registers."""
+    options: dict[str, Any] = {"_nrt": False, "forceinline": True}
+    return cast(Function, numba.njit(cache=True, nogil=True, error_model="numpy", **options)(function))
+
+
 @intrinsic
 def leading_zeros_of(_context, value):  # type: ignore[no-untyped-def]
-    """Zeros in front of the first one of an int64 that is above zero, by the machine's own instruction."""
-    if not isinstance(value, types.Integer):
+    """Zeros in front of the first one of a number of 64 bits that is not zero, by the machine's own instruction."""
+    if value not in (types.int64, types.uint64):
         return None
 
     def generate(context, builder, signature, arguments):  # type: ignore[no-untyped-def]
-        wide = context.cast(builder, arguments[0], signature.args[0], types.int64)
-        return builder.ctlz(wide, context.get_constant(types.boolean, True))
+        return builder.ctlz(arguments[0], context.get_constant(types.boolean, True))
 
-    return types.int64(value), generate
+    return value(value), generate
+
+
+@intrinsic
+def trailing_zeros_of(_context, value):  # type: ignore[no-untyped-def]
+    """The same behind the last one."""
+    if value not in (types.int64, types.uint64):
+        return None
+
+    def generate(context, builder, signature, arguments):  # type: ignore[no-untyped-def]
+        return builder.cttz(arguments[0], context.get_constant(types.boolean, True))
+
+    return value(value), generate
+
+
+@intrinsic
+def chosen(_context, condition, yes, no):  # type: ignore[no-untyped-def]
+    """`yes if condition else no` of two uint64 without a branch: for conditions that nobody can foresee."""
+    if not isinstance(condition, types.Boolean) or not yes == no == types.uint64:
+        return None
+
+    def generate(context, builder, signature, arguments):  # type: ignore[no-untyped-def]
+        picked = builder.select(*arguments)
+        picked.set_metadata("unpredictable", builder.module.add_metadata([]))
+        return picked
+
+    return types.uint64(condition, yes, no), generate
 
 
 @intrinsic

@@ -1,251 +1,181 @@
-"""The arithmetic decoder of CABAC (H.264 9.3) and its residual blocks.
+"""The arithmetic decoder of CABAC (H.264 9.3).
 
-In: a payload, a state, contexts (uint8 [460], pStateIdx << 1 | valMPS). Out: bins. codIOffset is kept with up to 55 bits that are not due
-yet, so that bytes are fetched four at a time; `position` tells exactly how many bits the standard's decoder would have read.
+In: a reading. Out: bins. A bin is a chain of a dozen operations, each of which waits for the one before; everything here keeps it short.
 
-A decision is written without branches: whether a bin is the likely one cannot be predicted, by its nature.
+- codIRange is a uint64 whose first nine bits it is. codIOffset stands in the first nine bits of another, with what is read ahead behind it,
+  then a one that marks the end, then zeros. To renormalise is to shift both; four bytes are fetched when the mark is in the upper half.
+- A context is a uint64: pStateIdx << 1 | valMPS in its low seven bits, and the four rangeTabLPS of that state as bytes from bit 31 on,
+  so that the one of the present range is had by a shift.
+- The likely bin and the other are not told apart by branches: which one it is cannot be foreseen, by its nature.
 """
 
 from __future__ import annotations
 
 import numpy as np
 
-from stream.codec.compiled import leading_zeros_of, lean
+from stream.codec.compiled import chosen, inlined, leading_zeros_of, lean, trailing_zeros_of
 from stream.codec.macroblocks import tables
-from stream.codec.macroblocks.bits import AHEAD, FAILED, LEVELS, NEXT, OFFSET, RANGE, SIZE
+from stream.codec.macroblocks.bits import FAILED, NEXT, OFFSET, RANGE, SIZE
+from stream.codec.macroblocks.reading import Reading
 
 NUM_CONTEXTS = 460
-CODED_BLOCK_FLAG, SIGNIFICANT, LAST, ABSOLUTE = 85, 105, 166, 227
-"""ctxIdxOffset of the residual's elements in frames (table 9-34)."""
-SIGNIFICANT_8X8, LAST_8X8, ABSOLUTE_8X8 = 402, 417, 426
-I16_DC, I16_AC, LUMA_4X4, CHROMA_DC, CHROMA_AC, LUMA_8X8 = range(6)
-"""ctxBlockCat (table 9-42)."""
-_FLAG_OFFSET = np.array([0, 4, 8, 12, 16], np.int64)
-_MAP_OFFSET = np.array([0, 15, 29, 44, 47], np.int64)
-_ABSOLUTE_OFFSET = np.array([0, 10, 20, 30, 39], np.int64)
-"""ctxBlockCatOffset of coded_block_flag, of the significance map, and of coeff_abs_level_minus1 (table 9-40)."""
-_NUM_COEFFS = np.array([16, 15, 16, 4, 15, 64], np.int64)
-_SIGNIFICANT_8X8 = np.array(tables.SIGNIFICANT_8X8, np.int64)
-_LAST_8X8 = np.array(tables.LAST_8X8, np.int64)
 _MOST_GOLOMB = 16
 """Leading ones of the longest suffix of a level or a vector difference that 8 bit video can hold."""
+_TOP = 64 - 9
+"""Where codIRange and codIOffset stand."""
+_NUM_VALUES = 128
+_U = np.uint64
+_ONE, _VALUE, _LOW = _U(1), _U(_NUM_VALUES - 1), _U(0xFFFFFFFF)
+_TO_QUARTER, _QUARTER = _U(_TOP + 3), _U(3 << 3)
+"""What makes eight times qCodIRangeIdx of a range: bits 6 and 7 of codIRange."""
+_LPS_RANGE = _U(0xFF << _TOP)
+_START_RANGE, _TWO = _U(510 << _TOP), _U(2 << _TOP)
+_MARK_ALONE = _U(1 << 63)
 
 
-def _ranges() -> np.ndarray:
-    """rangeTabLPS by qCodIRangeIdx << 7 | context value."""
-    return np.array(tables.RANGE_LPS, np.uint8).repeat(2, axis=0).T.reshape(-1).copy()
+def _words() -> np.ndarray:
+    """Contexts by their value, pStateIdx << 1 | valMPS."""
+    words = [
+        value | sum(int(lps) << (_TOP - 8 * quarter) for quarter, lps in enumerate(tables.RANGE_LPS[value >> 1]))
+        for value in range(_NUM_VALUES)
+    ]
+    return np.array(words, np.uint64)
 
 
-def _next_states() -> np.ndarray:
-    """The next context value: after the likely bin by 128 + context value, after the other by 127 - context value."""
-    after = np.zeros(256, np.uint8)
+def _after() -> tuple[np.ndarray, np.ndarray]:
+    """The next context by the value of this one: after the likely bin, after the other."""
+    likely, other = np.zeros(_NUM_VALUES, np.int64), np.zeros(_NUM_VALUES, np.int64)
     for state, after_lps in enumerate(tables.NEXT_LPS):
         for mps in (0, 1):
             value = state << 1 | mps
-            after[128 + value] = min(state + 1, 62) << 1 | mps if state < 63 else value
-            after[127 - value] = after_lps << 1 | (mps if state else 1 - mps)
-    return after
+            likely[value] = min(state + 1, 62) << 1 | mps if state < 63 else value
+            other[value] = after_lps << 1 | (mps if state else 1 - mps)
+    return _WORDS[likely], _WORDS[other]
 
 
-_RANGE_LPS, _NEXT_STATE = _ranges(), _next_states()
-_CLEAR = 64 - 9
-"""Leading zeros of a codIRange that needs no renormalisation (9.3.3.2.2), as int64."""
+_WORDS = _words()
+_AFTER_LIKELY, _AFTER_OTHER = _after()
 _INIT = np.array(tables.CONTEXT_INIT, np.int64)
 
 
 @lean
-def start_contexts(contexts: np.ndarray, table: int, qp: int) -> None:
+def start_contexts(reading: Reading, table: int, qp: int) -> None:
     """Contexts at the start of a slice (9.3.1.1). `table`: 0 for I slices, else 1 + cabac_init_idc."""
     qp = min(max(qp, 0), 51)
     for index in range(NUM_CONTEXTS):
         state = min(max(((_INIT[table, index, 0] * qp) >> 4) + _INIT[table, index, 1], 1), 126)
-        contexts[index] = (63 - state) << 1 if state <= 63 else ((state - 64) << 1) | 1
+        reading.contexts[index] = _WORDS[(63 - state) << 1 if state <= 63 else ((state - 64) << 1) | 1]
 
 
 @lean
-def start_engine(data: np.ndarray, state: np.ndarray, first_byte: int) -> None:
-    """Begin at a byte: nine bits are read (9.3.1.2)."""
-    state[RANGE], state[OFFSET], state[AHEAD], state[NEXT] = 510, 0, -9, first_byte
-    state[OFFSET], state[AHEAD], state[NEXT] = fetch(data, state, state[OFFSET], state[AHEAD], state[NEXT])
+def start_engine(reading: Reading, first_byte: int) -> None:
+    """Begin at a byte: nine bits are read (9.3.1.2), of which 510 and 511 are forbidden."""
+    state = reading.state
+    offset, at = fetch(reading, _MARK_ALONE, first_byte)
+    if offset >= _START_RANGE:
+        state[FAILED] = 1
+    keep(state, _START_RANGE, offset, at)
+
+
+@inlined
+def keep(state: np.ndarray, range_: int, offset: int, at: int) -> None:
+    """Put the decoder back into the state."""
+    state[RANGE], state[OFFSET], state[NEXT] = np.int64(range_), np.int64(offset), at
 
 
 @lean
 def position(state: np.ndarray) -> int:
-    """Bits of the payload that the arithmetic decoder has read."""
-    return 8 * state[NEXT] - state[AHEAD]
+    """Bits of the payload that the arithmetic decoder has read: all that were fetched but those between codIOffset and the mark."""
+    return 8 * state[NEXT] - (_TOP - 1) + trailing_zeros_of(state[OFFSET])
 
 
 @lean
-def fetch(data: np.ndarray, state: np.ndarray, offset: int, ahead: int, at: int) -> tuple[int, int, int]:
-    """Four more bytes behind the offset; zeros past the end."""
-    word = np.int64(0)
-    if 0 <= at <= state[SIZE] - 4:
+def fetch(reading: Reading, offset: int, at: int) -> tuple[int, int]:
+    """Four more bytes where the mark was, which must be in the upper half; zeros past the end."""
+    data, word = reading.data, _U(0)
+    if 0 <= at <= reading.state[SIZE] - 4:
         i = np.uintp(at)
-        word = (np.int64(data[i]) << 24) | (np.int64(data[i + np.uintp(1)]) << 16)
-        word |= (np.int64(data[i + np.uintp(2)]) << 8) | np.int64(data[i + np.uintp(3)])
-    return (offset << 32) | word, ahead + 32, at + 4
+        word = (_U(data[i]) << _U(24)) | (_U(data[i + np.uintp(1)]) << _U(16))
+        word |= (_U(data[i + np.uintp(2)]) << _U(8)) | _U(data[i + np.uintp(3)])
+    mark = trailing_zeros_of(offset)
+    return (offset ^ (_ONE << mark)) | (word << (mark - _U(31))) | (_ONE << (mark - _U(32))), at + 4
+
+
+@inlined
+def refilled(reading: Reading, offset: int, at: int) -> tuple[int, int]:
+    """With 23 bits read ahead at least: enough for three decisions, or two and a few bins without a context."""
+    if offset & _LOW == 0:
+        return fetch(reading, offset, at)
+    return offset, at
+
+
+@inlined
+def decide(word: int, range_: int, offset: int) -> tuple[int, int, int, int]:
+    """DecodeDecision and RenormD (9.3.3.2.1, 9.3.3.2.2) by a context: the bin, the context after it, and what changed."""
+    lps_range = (word << ((range_ >> _TO_QUARTER) & _QUARTER)) & _LPS_RANGE
+    likely_range = range_ - lps_range
+    is_other = offset >= likely_range
+    value = np.uintp(word & _VALUE)
+    after = chosen(is_other, _AFTER_OTHER[value], _AFTER_LIKELY[value])
+    range_ = chosen(is_other, lps_range, likely_range)
+    offset = min(offset, offset - likely_range)  # below zero is above everything
+    shift = leading_zeros_of(range_)
+    return (word & _ONE) ^ _U(is_other), after, range_ << shift, offset << shift
+
+
+@inlined
+def bypass(range_: int, offset: int) -> tuple[int, int]:
+    """DecodeBypass (9.3.3.2.3): the bin, and the offset."""
+    half = range_ >> _ONE
+    return np.int64(offset >= half), min(offset, offset - half) << _ONE
 
 
 @lean
-def decide(
-    data: np.ndarray,
-    state: np.ndarray,
-    contexts: np.ndarray,
-    context: int,
-    range_: int,
-    offset: int,
-    ahead: int,
-    at: int,
-) -> tuple[int, int, int, int, int]:
-    """DecodeDecision and RenormD (9.3.3.2.1, 9.3.3.2.2): the bin, and what changed."""
-    value = np.int64(contexts[context])
-    lps_range = np.int64(_RANGE_LPS[np.uintp(((range_ & 0xC0) << 1) + value)])
-    range_ -= lps_range
-    scaled = range_ << ahead
-    above = offset - scaled
-    likely = above >> 63  # all ones, or none
-    offset = above + (scaled & likely)
-    range_ = lps_range + ((range_ - lps_range) & likely)
-    shift = leading_zeros_of(range_) - _CLEAR
-    range_ <<= shift
-    ahead -= shift
-    outcome = value ^ ~likely
-    contexts[context] = _NEXT_STATE[np.uintp(outcome + 128)]
-    if ahead < 8:
-        offset, ahead, at = fetch(data, state, offset, ahead, at)
-    return outcome & 1, range_, offset, ahead, at
-
-
-@lean
-def bypass(data: np.ndarray, state: np.ndarray, range_: int, offset: int, ahead: int, at: int) -> tuple[int, int, int, int]:
-    """DecodeBypass (9.3.3.2.3)."""
-    ahead -= 1
-    above = offset - (range_ << ahead)
-    bit = np.int64(above >= 0)
-    offset -= (range_ << ahead) & -bit
-    if ahead < 8:
-        offset, ahead, at = fetch(data, state, offset, ahead, at)
-    return bit, offset, ahead, at
-
-
-@lean
-def decision(data: np.ndarray, state: np.ndarray, contexts: np.ndarray, context: int) -> int:
+def decision(reading: Reading, context: int) -> int:
     """One bin of a context."""
-    bit, range_, offset, ahead, at = decide(
-        data, state, contexts, np.uintp(context), state[RANGE], state[OFFSET], state[AHEAD], state[NEXT]
-    )
-    state[RANGE], state[OFFSET], state[AHEAD], state[NEXT] = range_, offset, ahead, at
-    return bit
+    state, contexts, place = reading.state, reading.contexts, np.uintp(context)
+    bit, contexts[place], range_, offset = decide(contexts[place], _U(state[RANGE]), _U(state[OFFSET]))
+    offset, at = refilled(reading, offset, state[NEXT])
+    keep(state, range_, offset, at)
+    return np.int64(bit)
 
 
 @lean
-def bypass_bit(data: np.ndarray, state: np.ndarray) -> int:
+def bypass_bit(reading: Reading) -> int:
     """One bin without a context."""
-    bit, offset, ahead, at = bypass(data, state, state[RANGE], state[OFFSET], state[AHEAD], state[NEXT])
-    state[OFFSET], state[AHEAD], state[NEXT] = offset, ahead, at
+    state = reading.state
+    bit, offset = bypass(_U(state[RANGE]), _U(state[OFFSET]))
+    offset, state[NEXT] = refilled(reading, offset, state[NEXT])
+    state[OFFSET] = np.int64(offset)
     return bit
 
 
 @lean
-def terminate(data: np.ndarray, state: np.ndarray) -> int:
+def terminate(reading: Reading) -> int:
     """DecodeTerminate (9.3.3.2.2.3): 1 ends the slice, or announces samples as they are."""
-    range_, offset, ahead, at = state[RANGE] - 2, state[OFFSET], state[AHEAD], state[NEXT]
-    if offset >= range_ << ahead:
-        state[RANGE] = range_
+    state = reading.state
+    range_, offset = _U(state[RANGE]) - _TWO, _U(state[OFFSET])
+    if offset >= range_:
+        state[RANGE] = np.int64(range_)
         return 1
-    shift = leading_zeros_of(range_) - _CLEAR
-    range_ <<= shift
-    ahead -= shift
-    if ahead < 8:
-        offset, ahead, at = fetch(data, state, offset, ahead, at)
-    state[RANGE], state[OFFSET], state[AHEAD], state[NEXT] = range_, offset, ahead, at
+    shift = leading_zeros_of(range_)
+    offset, at = refilled(reading, offset << shift, state[NEXT])
+    keep(state, range_ << shift, offset, at)
     return 0
 
 
 @lean
-def golomb_suffix(data: np.ndarray, state: np.ndarray, order: int) -> int:
+def golomb_suffix(reading: Reading, order: int) -> int:
     """The Exp-Golomb suffix of UEGk (9.3.2.3)."""
     value = 0
     for _ in range(_MOST_GOLOMB + 1):
-        if not bypass_bit(data, state):
+        if not bypass_bit(reading):
             break
         value += 1 << order
         order += 1
     if order > _MOST_GOLOMB:
-        state[FAILED] = 1
+        reading.state[FAILED] = 1
         return 0
     for bit in range(order - 1, -1, -1):
-        value += bypass_bit(data, state) << bit
+        value += bypass_bit(reading) << bit
     return value
-
-
-@lean
-def coded_block_flag(data: np.ndarray, state: np.ndarray, contexts: np.ndarray, category: int, increment: int) -> int:
-    """coded_block_flag; 8x8 blocks have none in 4:2:0."""
-    return decision(data, state, contexts, CODED_BLOCK_FLAG + _FLAG_OFFSET[np.uintp(category)] + increment)
-
-
-@lean
-def residual_block(data: np.ndarray, state: np.ndarray, contexts: np.ndarray, category: int) -> int:
-    """residual_block_cabac (7.3.5.3.3) behind its coded_block_flag: the number of coefficients that are not zero."""
-    range_, offset, ahead, at = state[RANGE], state[OFFSET], state[AHEAD], state[NEXT]
-    last_index = _NUM_COEFFS[np.uintp(category)] - 1
-    total, index = 0, 0
-    if category == LUMA_8X8:
-        absolute = ABSOLUTE_8X8
-        while index < last_index:
-            context = np.uintp(SIGNIFICANT_8X8 + _SIGNIFICANT_8X8[np.uintp(index)])
-            bit, range_, offset, ahead, at = decide(data, state, contexts, context, range_, offset, ahead, at)
-            if bit:
-                total += 1
-                context = np.uintp(LAST_8X8 + _LAST_8X8[np.uintp(index)])
-                bit, range_, offset, ahead, at = decide(data, state, contexts, context, range_, offset, ahead, at)
-                if bit:
-                    break
-            index += 1
-    else:
-        absolute = ABSOLUTE + _ABSOLUTE_OFFSET[np.uintp(category)]
-        significant = SIGNIFICANT + _MAP_OFFSET[np.uintp(category)]
-        farthest = 2 if category == CHROMA_DC else last_index
-        while index < last_index:
-            context = significant + min(index, farthest)
-            bit, range_, offset, ahead, at = decide(data, state, contexts, np.uintp(context), range_, offset, ahead, at)
-            if bit:
-                total += 1
-                context += LAST - SIGNIFICANT
-                bit, range_, offset, ahead, at = decide(data, state, contexts, np.uintp(context), range_, offset, ahead, at)
-                if bit:
-                    break
-            index += 1
-    if index == last_index:
-        total += 1
-    most_large = 3 if category == CHROMA_DC else 4
-    num_one, num_large, magnitudes = 1, 0, total
-    for _ in range(total):
-        context = absolute + num_one
-        bit, range_, offset, ahead, at = decide(data, state, contexts, np.uintp(context), range_, offset, ahead, at)
-        if bit:
-            context = absolute + 5 + num_large
-            more = 1
-            while more < 14:
-                bit, range_, offset, ahead, at = decide(data, state, contexts, np.uintp(context), range_, offset, ahead, at)
-                if not bit:
-                    break
-                more += 1
-            if more == 14:
-                state[RANGE], state[OFFSET], state[AHEAD], state[NEXT] = range_, offset, ahead, at
-                more += golomb_suffix(data, state, 0)
-                offset, ahead, at = state[OFFSET], state[AHEAD], state[NEXT]
-            magnitudes += more
-            num_one, num_large = 0, min(most_large, num_large + 1)
-        elif num_one:
-            num_one = min(4, num_one + 1)
-        ahead -= 1  # the sign: seven bits are ahead at least, enough for the decision behind it
-        scaled = range_ << ahead
-        above = offset - scaled
-        offset = above + (scaled & (above >> 63))
-    if ahead < 8:
-        offset, ahead, at = fetch(data, state, offset, ahead, at)
-    state[RANGE], state[OFFSET], state[AHEAD], state[NEXT] = range_, offset, ahead, at
-    state[LEVELS] += magnitudes
-    return total

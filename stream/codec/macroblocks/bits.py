@@ -12,13 +12,13 @@ from stream.codec.compiled import leading_zeros_of, lean
 
 PADDING = 8
 """Zero bytes behind a payload."""
+WINDOW = 57
 
 (
     AT,
     FAILED,
     RANGE,
     OFFSET,
-    AHEAD,
     NEXT,
     QP,
     LAST_DELTA,
@@ -40,12 +40,12 @@ PADDING = 8
     ABOVE,
     SIZE,
     NUM_STATE,
-) = range(26)
+) = range(25)
 """Places in the int64 state of a slice that is read.
 
-- `AT`: bits read; `FAILED`: something impossible was read. `RANGE`, `OFFSET`, `AHEAD`, `NEXT`: codIRange, codIOffset with `AHEAD` more
-  bits behind it, the next byte to fetch (see `arithmetic`). `QP`: QP_Y of the macroblock before; `LAST_DELTA`: its mb_qp_delta;
-  `LEVELS`: sum of absolute levels of this one. `END_FLAGS`: bits of all end_of_slice_flags.
+- `AT`: bits read; `FAILED`: something impossible was read. `RANGE`, `OFFSET`, `NEXT`: codIRange, codIOffset and what is read ahead, the
+  next byte to fetch (see `arithmetic`). `QP`: QP_Y of the macroblock before; `LAST_DELTA`: its mb_qp_delta; `LEVELS`: sum of absolute
+  levels of this one. `END_FLAGS`: bits of all end_of_slice_flags.
 - Of the slice: its number in the picture, type, entropy coder, picture width and size in macroblocks, lengths of its reference lists,
   transform_8x8_mode_flag, direct_8x8_inference_flag, whether there is chroma, whether vectors are wanted.
 - The macroblock that is read, and those left of and above it, -1 outside the slice. `SIZE`: bytes of the payload, padding included.
@@ -56,17 +56,21 @@ _LONGEST = 31
 
 
 @lean
-def peek(data: np.ndarray, state: np.ndarray) -> int:
-    """The next 32 bits."""
-    at = state[AT]
+def window(data: np.ndarray, state: np.ndarray, at: int) -> int:
+    """The bits from `at` on in front of a uint64, `WINDOW` of them at least."""
     first = at >> 3
     if first < 0 or first > state[SIZE] - PADDING:
-        return 0
-    i = np.uintp(first)
-    word = (np.uint64(data[i]) << np.uint64(24)) | (np.uint64(data[i + np.uintp(1)]) << np.uint64(16))
-    word |= (np.uint64(data[i + np.uintp(2)]) << np.uint64(8)) | np.uint64(data[i + np.uintp(3)])
-    word = (word << np.uint64(8)) | np.uint64(data[i + np.uintp(4)])
-    return np.int64((word >> np.uint64(8 - (at & 7))) & np.uint64(0xFFFFFFFF))
+        return np.uint64(0)
+    i, word = np.uintp(first), np.uint64(0)
+    for number in range(PADDING):
+        word = (word << np.uint64(8)) | np.uint64(data[i + np.uintp(number)])
+    return word << np.uint64(at & 7)
+
+
+@lean
+def peek(data: np.ndarray, state: np.ndarray) -> int:
+    """The next 32 bits."""
+    return np.int64(window(data, state, state[AT]) >> np.uint64(32))
 
 
 @lean

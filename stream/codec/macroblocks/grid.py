@@ -16,6 +16,7 @@ import numpy as np
 
 from stream.codec.compiled import lean
 from stream.codec.macroblocks.bits import ABOVE, ADDRESS, LEFT, NUMBER, WIDTH
+from stream.codec.macroblocks.reading import Reading
 
 INTRA_BLOCKS, INTRA_16, PCM, SKIPPED, DIRECT, INTER = 1, 2, 4, 8, 16, 32
 """Bits of `KIND`: I_NxN; Intra_16x16; I_PCM; P_Skip and B_Skip; B_Skip and B_Direct_16x16; has vectors of its own."""
@@ -40,146 +41,159 @@ def new_grid(num: int, with_vectors: bool) -> tuple[np.ndarray, np.ndarray, np.n
 
 
 @lean
-def get(cells: np.ndarray, address: int, place: int) -> int:
+def get(reading: Reading, address: int, place: int) -> int:
     """One number of a cell."""
-    return np.int64(cells[address * NUM_CELL + place])
+    return np.int64(reading.cells[address * NUM_CELL + place])
 
 
 @lean
-def set_cell(cells: np.ndarray, address: int, place: int, value: int) -> None:
+def set_cell(reading: Reading, address: int, place: int, value: int) -> None:
     """Write one."""
-    cells[address * NUM_CELL + place] = value
+    reading.cells[address * NUM_CELL + place] = value
 
 
 @lean
-def left_of(counts: np.ndarray, state: np.ndarray, address: int) -> int:
+def left_of(reading: Reading, address: int) -> int:
     """mbAddrA (6.4.9): -1 outside the slice."""
+    state = reading.state
     near = address - 1
-    return near if address % state[WIDTH] and counts[near * NUM_COUNT + SLICE] == state[NUMBER] else -1
+    return near if address % state[WIDTH] and reading.counts[near * NUM_COUNT + SLICE] == state[NUMBER] else -1
 
 
 @lean
-def above_of(counts: np.ndarray, state: np.ndarray, address: int) -> int:
+def above_of(reading: Reading, address: int) -> int:
     """mbAddrB."""
+    state = reading.state
     near = address - state[WIDTH]
-    return near if near >= 0 and counts[near * NUM_COUNT + SLICE] == state[NUMBER] else -1
+    return near if near >= 0 and reading.counts[near * NUM_COUNT + SLICE] == state[NUMBER] else -1
 
 
 @lean
-def above_right_of(counts: np.ndarray, state: np.ndarray, address: int) -> int:
+def above_right_of(reading: Reading, address: int) -> int:
     """mbAddrC."""
+    state = reading.state
     near = address - state[WIDTH] + 1
-    return near if (address + 1) % state[WIDTH] and near >= 0 and counts[near * NUM_COUNT + SLICE] == state[NUMBER] else -1
+    return (
+        near if (address + 1) % state[WIDTH] and near >= 0 and reading.counts[near * NUM_COUNT + SLICE] == state[NUMBER] else -1
+    )
 
 
 @lean
-def above_left_of(counts: np.ndarray, state: np.ndarray, address: int) -> int:
+def above_left_of(reading: Reading, address: int) -> int:
     """mbAddrD."""
+    state = reading.state
     near = address - state[WIDTH] - 1
-    return near if address % state[WIDTH] and near >= 0 and counts[near * NUM_COUNT + SLICE] == state[NUMBER] else -1
+    return near if address % state[WIDTH] and near >= 0 and reading.counts[near * NUM_COUNT + SLICE] == state[NUMBER] else -1
 
 
 @lean
-def predicted_total(state: np.ndarray, cells: np.ndarray, x: int, y: int) -> int:
+def predicted_total(reading: Reading, x: int, y: int) -> int:
     """nC of luma block (x, y) (9.2.1)."""
+    state = reading.state
     address, left, above = state[ADDRESS], state[LEFT], state[ABOVE]
     total, num = 0, 0
     if x > 0:
-        total, num = get(cells, address, TOTALS + 4 * y + x - 1), 1
+        total, num = get(reading, address, TOTALS + 4 * y + x - 1), 1
     elif left >= 0:
-        total, num = get(cells, left, TOTALS + 4 * y + 3), 1
+        total, num = get(reading, left, TOTALS + 4 * y + 3), 1
     if y > 0:
-        total, num = total + get(cells, address, TOTALS + 4 * y - 4 + x), num + 1
+        total, num = total + get(reading, address, TOTALS + 4 * y - 4 + x), num + 1
     elif above >= 0:
-        total, num = total + get(cells, above, TOTALS + 12 + x), num + 1
+        total, num = total + get(reading, above, TOTALS + 12 + x), num + 1
     return (total + 1) >> 1 if num == 2 else total
 
 
 @lean
-def predicted_chroma_total(state: np.ndarray, cells: np.ndarray, component: int, x: int, y: int) -> int:
+def predicted_chroma_total(reading: Reading, component: int, x: int, y: int) -> int:
     """nC of chroma AC block (x, y)."""
+    state = reading.state
     address, left, above = state[ADDRESS], state[LEFT], state[ABOVE]
     total, num, base = 0, 0, TOTALS + 16 + 4 * component
     if x > 0:
-        total, num = get(cells, address, base + 2 * y), 1
+        total, num = get(reading, address, base + 2 * y), 1
     elif left >= 0:
-        total, num = get(cells, left, base + 2 * y + 1), 1
+        total, num = get(reading, left, base + 2 * y + 1), 1
     if y > 0:
-        total, num = total + get(cells, address, base + x), num + 1
+        total, num = total + get(reading, address, base + x), num + 1
     elif above >= 0:
-        total, num = total + get(cells, above, base + 2 + x), num + 1
+        total, num = total + get(reading, above, base + 2 + x), num + 1
     return (total + 1) >> 1 if num == 2 else total
 
 
 @lean
-def block_flag_increment(state: np.ndarray, cells: np.ndarray, x: int, y: int) -> int:
+def block_flag_increment(reading: Reading, x: int, y: int) -> int:
     """ctxIdxInc of coded_block_flag of luma block (x, y) (9.3.3.1.1.9)."""
+    state = reading.state
     address, left, above = state[ADDRESS], state[LEFT], state[ABOVE]
-    outside = get(cells, address, KIND) & INTRA != 0
+    outside = get(reading, address, KIND) & INTRA != 0
     if x > 0:
-        a = get(cells, address, TOTALS + 4 * y + x - 1) != 0
+        a = get(reading, address, TOTALS + 4 * y + x - 1) != 0
     else:
-        a = get(cells, left, TOTALS + 4 * y + 3) != 0 if left >= 0 else outside
+        a = get(reading, left, TOTALS + 4 * y + 3) != 0 if left >= 0 else outside
     if y > 0:
-        b = get(cells, address, TOTALS + 4 * y - 4 + x) != 0
+        b = get(reading, address, TOTALS + 4 * y - 4 + x) != 0
     else:
-        b = get(cells, above, TOTALS + 12 + x) != 0 if above >= 0 else outside
+        b = get(reading, above, TOTALS + 12 + x) != 0 if above >= 0 else outside
     return int(a) + 2 * int(b)
 
 
 @lean
-def chroma_flag_increment(state: np.ndarray, cells: np.ndarray, component: int, x: int, y: int) -> int:
+def chroma_flag_increment(reading: Reading, component: int, x: int, y: int) -> int:
     """The same of chroma AC block (x, y)."""
+    state = reading.state
     address, left, above = state[ADDRESS], state[LEFT], state[ABOVE]
-    outside, base = get(cells, address, KIND) & INTRA != 0, TOTALS + 16 + 4 * component
+    outside, base = get(reading, address, KIND) & INTRA != 0, TOTALS + 16 + 4 * component
     if x > 0:
-        a = get(cells, address, base + 2 * y) != 0
+        a = get(reading, address, base + 2 * y) != 0
     else:
-        a = get(cells, left, base + 2 * y + 1) != 0 if left >= 0 else outside
+        a = get(reading, left, base + 2 * y + 1) != 0 if left >= 0 else outside
     if y > 0:
-        b = get(cells, address, base + x) != 0
+        b = get(reading, address, base + x) != 0
     else:
-        b = get(cells, above, base + 2 + x) != 0 if above >= 0 else outside
+        b = get(reading, above, base + 2 + x) != 0 if above >= 0 else outside
     return int(a) + 2 * int(b)
 
 
 @lean
-def dc_flag_increment(state: np.ndarray, cells: np.ndarray, flag: int) -> int:
+def dc_flag_increment(reading: Reading, flag: int) -> int:
     """The same of a DC block; `flag` is its bit in `FLAGS`."""
+    state = reading.state
     left, above = state[LEFT], state[ABOVE]
-    outside = get(cells, state[ADDRESS], KIND) & INTRA != 0
-    a = get(cells, left, FLAGS) & flag != 0 if left >= 0 else outside
-    b = get(cells, above, FLAGS) & flag != 0 if above >= 0 else outside
+    outside = get(reading, state[ADDRESS], KIND) & INTRA != 0
+    a = get(reading, left, FLAGS) & flag != 0 if left >= 0 else outside
+    b = get(reading, above, FLAGS) & flag != 0 if above >= 0 else outside
     return int(a) + 2 * int(b)
 
 
 @lean
-def difference_increment(state: np.ndarray, cells: np.ndarray, place: int, x: int, y: int) -> int:
+def difference_increment(reading: Reading, place: int, x: int, y: int) -> int:
     """Sum of |mvd| left of and above block (x, y); `place` is 32 * list + component (9.3.3.1.1.7)."""
+    state = reading.state
     address, left, above, base = state[ADDRESS], state[LEFT], state[ABOVE], DIFFERENCES + place
     total = 0
     if x > 0:
-        total = get(cells, address, base + 2 * (4 * y + x - 1))
-    elif left >= 0 and get(cells, left, KIND) & INTER:
-        total = get(cells, left, base + 2 * (4 * y + 3))
+        total = get(reading, address, base + 2 * (4 * y + x - 1))
+    elif left >= 0 and get(reading, left, KIND) & INTER:
+        total = get(reading, left, base + 2 * (4 * y + 3))
     if y > 0:
-        total += get(cells, address, base + 2 * (4 * y - 4 + x))
-    elif above >= 0 and get(cells, above, KIND) & INTER:
-        total += get(cells, above, base + 2 * (12 + x))
+        total += get(reading, address, base + 2 * (4 * y - 4 + x))
+    elif above >= 0 and get(reading, above, KIND) & INTER:
+        total += get(reading, above, base + 2 * (12 + x))
     return total
 
 
 @lean
-def reference_increment(state: np.ndarray, cells: np.ndarray, which: int, x: int, y: int) -> int:
+def reference_increment(reading: Reading, which: int, x: int, y: int) -> int:
     """ctxIdxInc of ref_idx of the quarter (x, y) of list `which` (9.3.3.1.1.6)."""
+    state = reading.state
     address, left, above, base = state[ADDRESS], state[LEFT], state[ABOVE], REFS + 4 * which
     a = b = 0
     if x > 0:
-        a = get(cells, address, base + 2 * y)
-    elif left >= 0 and get(cells, left, KIND) & INTER:
-        a = get(cells, left, base + 2 * y + 1)
+        a = get(reading, address, base + 2 * y)
+    elif left >= 0 and get(reading, left, KIND) & INTER:
+        a = get(reading, left, base + 2 * y + 1)
     if y > 0:
-        b = get(cells, address, base + x)
-    elif above >= 0 and get(cells, above, KIND) & INTER:
-        b = get(cells, above, base + 2 + x)
+        b = get(reading, address, base + x)
+    elif above >= 0 and get(reading, above, KIND) & INTER:
+        b = get(reading, above, base + 2 + x)
     return a + 2 * b

@@ -1,21 +1,27 @@
 """CAVLC residual blocks (H.264 9.2): counted and weighed, no coefficient is kept.
 
-In: a payload and a state. Out: TotalCoeff of one block; the sum of absolute levels goes into the state.
+In: a reading, and what the neighbours say. Out: TotalCoeff of one block; the sum of absolute levels goes into the state. For the whole block
+the next bits stay in a register: `word` holds them in front, `held` counts those that are certain, `at` is the place of the first.
 """
 
 from __future__ import annotations
 
 import numpy as np
 
-from stream.codec.compiled import lean
+from stream.codec.compiled import inlined, leading_zeros_of, lean
 from stream.codec.macroblocks import tables
-from stream.codec.macroblocks.bits import AT, FAILED, LEVELS, leading_zeros, peek, u
+from stream.codec.macroblocks.bits import AT, FAILED, LEVELS, WINDOW, window
+from stream.codec.macroblocks.reading import Reading
 
 CHROMA_DC = -1
 """nC of chroma DC blocks of 4:2:0."""
 _MOST_PREFIX = 25
 """level_prefix of the largest level that 8 bit video can hold, and then some."""
 _HEAD, _TAIL = 2048, 256
+_U = np.uint64
+_ONE = _U(1)
+_LONGEST = 32
+"""Bits to hold before an element is read; level_suffix counts as one."""
 
 
 def _codes(table: str) -> list[list[str]]:
@@ -57,39 +63,50 @@ _TOTAL_ZEROS_CHROMA_DC = _lookup(tables.TOTAL_ZEROS_CHROMA_DC, 3)
 _RUN_BEFORE = _lookup(tables.RUN_BEFORE, 3)
 
 
-@lean
-def _coeff_token(data: np.ndarray, state: np.ndarray, nc: int) -> int:
-    """TotalCoeff << 2 | TrailingOnes (9.2.1)."""
-    word = peek(data, state) >> 16
+@inlined
+def _behind(word: int, at: int, held: int, size: int) -> tuple[int, int, int]:
+    """Past `size` bits."""
+    return word << _U(size), at + size, held - size
+
+
+@inlined
+def _refilled(reading: Reading, word: int, at: int, held: int) -> tuple[int, int]:
+    """With the longest element held."""
+    if held < _LONGEST:
+        return window(reading.data, reading.state, at), WINDOW
+    return word, held
+
+
+@inlined
+def _coeff_token(word: int, nc: int) -> int:
+    """Length << 8 | TotalCoeff << 2 | TrailingOnes (9.2.1); no such code: 0."""
+    first = np.int64(word >> _U(48))
     if nc >= 8:
-        state[AT] += 6
-        token = word >> 10
-        return 0 if token == 3 else ((token >> 2) + 1) << 2 | (token & 3)
+        token = first >> 10
+        return 6 << 8 if token == 3 else 6 << 8 | ((token >> 2) + 1) << 2 | (token & 3)
     table = 3 if nc < 0 else 0 if nc < 2 else 1 if nc < 4 else 2
-    entry = np.int64(_COEFF_TOKEN[np.uintp(table), np.uintp(word >> 5 if word >> 8 else _HEAD + word)])
-    if entry == 0:
-        state[FAILED] = 1
-    state[AT] += entry >> 8
-    return entry & 255
+    return np.int64(_COEFF_TOKEN[np.uintp(table), np.uintp(first >> 5 if first >> 8 else _HEAD + first)])
 
 
-@lean
-def _levels(data: np.ndarray, state: np.ndarray, total: int, ones: int) -> None:
-    """Signs of the trailing ones and the other levels (9.2.2): their magnitudes are added up."""
-    state[AT] += ones
+@inlined
+def _levels(reading: Reading, word: int, at: int, held: int, total: int, ones: int) -> tuple[int, int, int]:
+    """Levels but for the trailing ones (9.2.2): their magnitudes are added up."""
     magnitudes, suffix_length = ones, 1 if total > 10 and ones < 3 else 0
     for index in range(ones, total):
-        prefix = leading_zeros(peek(data, state))
+        word, held = _refilled(reading, word, at, held)
+        prefix = np.int64(leading_zeros_of(word | _ONE))
         if prefix > _MOST_PREFIX:
-            state[FAILED] = 1
-            return
-        state[AT] += prefix + 1
+            reading.state[FAILED], magnitudes = 1, 0
+            break
+        word, at, held = _behind(word, at, held, prefix + 1)
         size = suffix_length
         if prefix == 14 and suffix_length == 0:
             size = 4
         elif prefix >= 15:
             size = prefix - 3
-        code = (min(15, prefix) << suffix_length) + u(data, state, size)
+            word, held = _refilled(reading, word, at, held)
+        code = (min(15, prefix) << suffix_length) + np.int64((word >> _ONE) >> _U(63 - size))
+        word, at, held = _behind(word, at, held, size)
         if prefix >= 15 and suffix_length == 0:
             code += 15
         if prefix >= 16:
@@ -102,52 +119,63 @@ def _levels(data: np.ndarray, state: np.ndarray, total: int, ones: int) -> None:
             suffix_length = 1
         if magnitude > 3 << (suffix_length - 1) and suffix_length < 6:
             suffix_length += 1
-    state[LEVELS] += magnitudes
+    reading.state[LEVELS] += magnitudes
+    return word, at, held
 
 
-@lean
-def _runs(data: np.ndarray, state: np.ndarray, total: int, most: int, nc: int) -> None:
-    """total_zeros and every run_before (9.2.3)."""
-    word = peek(data, state)
+@inlined
+def _runs(reading: Reading, word: int, at: int, held: int, total: int, most: int, nc: int) -> int:
+    """total_zeros and every run_before (9.2.3): the place behind them."""
+    word, held = _refilled(reading, word, at, held)
     if nc == CHROMA_DC:
-        entry = np.int64(_TOTAL_ZEROS_CHROMA_DC[np.uintp(total - 1), np.uintp(word >> 29)])
+        entry = np.int64(_TOTAL_ZEROS_CHROMA_DC[np.uintp(total - 1), np.uintp(word >> _U(61))])
     else:
-        entry = np.int64(_TOTAL_ZEROS[np.uintp(total - 1), np.uintp(word >> 23)])
-    state[AT] += entry >> 4
+        entry = np.int64(_TOTAL_ZEROS[np.uintp(total - 1), np.uintp(word >> _U(55))])
+    word, at, held = _behind(word, at, held, entry >> 4)
     left = entry & 15
     if entry == 0 or left + total > most:
-        state[FAILED] = 1
-        return
+        reading.state[FAILED] = 1
+        return at
     for _ in range(total - 1):
         if left <= 0:
-            return
-        word = peek(data, state)
+            return at
+        word, held = _refilled(reading, word, at, held)
+        first = np.int64(word >> _U(61))
         if left <= 6:
-            entry = np.int64(_RUN_BEFORE[np.uintp(left - 1), np.uintp(word >> 29)])
-            state[AT] += entry >> 4
-            left -= entry & 15
-        elif word >> 29:
-            state[AT] += 3
-            left -= 7 - (word >> 29)
+            entry = np.int64(_RUN_BEFORE[np.uintp(left - 1), np.uintp(first)])
+            size, run = entry >> 4, entry & 15
+        elif first:
+            size, run = 3, 7 - first
         else:
-            zeros = leading_zeros(word)
-            state[AT] += zeros + 1
-            left -= zeros + 4
+            zeros = min(np.int64(leading_zeros_of(word | _ONE)), 32)
+            size, run = zeros + 1, zeros + 4
+        left -= run
+        word, at, held = _behind(word, at, held, size)
         if left < 0:
-            state[FAILED] = 1
+            reading.state[FAILED] = 1
+    return at
 
 
 @lean
-def residual_block(data: np.ndarray, state: np.ndarray, nc: int, most: int) -> int:
+def residual_block(reading: Reading, nc: int, most: int) -> int:
     """residual_block_cavlc of at most `most` coefficients (7.3.5.3.2): TotalCoeff."""
-    token = _coeff_token(data, state, nc)
-    total, ones = token >> 2, token & 3
-    if total == 0:
-        return 0
-    if total > most:
+    state = reading.state
+    at = state[AT]
+    word, held = window(reading.data, state, at), WINDOW
+    token = _coeff_token(word, nc)
+    if token == 0:
         state[FAILED] = 1
+    total, ones = token >> 2 & 31, token & 3
+    if total == 0:
+        state[AT] = at + (token >> 8)
         return 0
-    _levels(data, state, total, ones)
+    word, at, held = _behind(word, at, held, token >> 8)
+    if total > most:
+        state[FAILED], state[AT] = 1, at
+        return 0
+    word, at, held = _behind(word, at, held, ones)
+    word, at, held = _levels(reading, word, at, held, total, ones)
     if total < most and not state[FAILED]:
-        _runs(data, state, total, most, nc)
+        at = _runs(reading, word, at, held, total, most, nc)
+    state[AT] = at
     return total
