@@ -32,7 +32,7 @@ def test_every_setting_and_its_default_is_a_decision() -> None:
     """Adding, renaming or removing a setting must change this list."""
     from stream.serve.config import BoundaryAlert, CameraSettings, Config, ModelSettings, MqttSettings, ServerSettings
 
-    assert list(Config.model_fields) == ["cameras", "model", "mqtt", "server", "tokenizer", "session"]
+    assert list(Config.model_fields) == ["cameras", "model", "mqtt", "engine", "server", "tokenizer", "session"]
     assert list(CameraSettings.model_fields) == [
         "url",
         "listen",
@@ -177,6 +177,6 @@ def test_placeholders_read_the_environment_then_mounted_secrets(tmp_path: Path) 
 
 def test_the_schema_describes_every_section() -> None:
     published = schema()
-    assert set(published["properties"]) == {"cameras", "model", "mqtt", "server", "tokenizer", "session"}
+    assert set(published["properties"]) == {"cameras", "model", "mqtt", "engine", "server", "tokenizer", "session"}
     assert published["additionalProperties"] is False
     assert "token_rate" in published["$defs"]["TokenizerOverrides"]["properties"]

@@ -234,7 +234,7 @@ def test_a_closed_session_gives_its_pages_back_and_refuses_work(session: Session
         (SessionSettings(window_s=9.0, max_timestamp_s=5.0), "expected window_s at most max_timestamp_s"),
         (SessionSettings(page_tokens=0), "expected page_tokens above 0"),
         (SessionSettings(window_tokens=-1), "expected window_tokens above 0"),
-        (SessionSettings(num_pages=0), "pages: expected 1 free, got 0 of 0"),
+        (SessionSettings(num_pages=0), "pages: expected 2 free, got 0 of 0"),
     ],
 )
 def test_settings_that_cannot_work_are_refused(
@@ -248,12 +248,12 @@ def test_parts_of_different_checkpoints_are_refused(model: OV2Model, text: TextT
     with pytest.raises(CheckpointError, match="expected `text`"):
         Session(model)
     pool = PagePool(model.config.text, num_pages=4, page_tokens=8)
-    with pytest.raises(SessionError, match="expected pages of 64 tokens, got 8"):
+    with pytest.raises(SessionError, match="expected pages of 32 tokens, got 8"):
         Session(model, None, text, pool)
 
 
 def test_sessions_share_a_pool(model: OV2Model, text: TextTokenizer) -> None:
-    pool = PagePool(model.config.text, num_pages=60, page_tokens=64, poison=True)
+    pool = PagePool(model.config.text, num_pages=60, page_tokens=32, poison=True)
     front, back = Session(model, None, text, pool), Session(model, None, text, pool)
     expected = list(front.ask("Same?", max_tokens=4))
     for index in range(4):

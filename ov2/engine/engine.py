@@ -247,10 +247,10 @@ class Stream:
         """`ask` for callers with an event loop: what becomes of it is told on the device's thread, which must not be held up."""
         tail = question_tokens(self._text, question)
         sampling = sampling or Sampling()
-        if sampling.max_tokens > self.limits.branch_tokens:
+        most = self.limits.max_positions - self.limits.recall_tokens
+        if sampling.max_tokens > most:
             raise PromptError(
-                f"max_tokens: expected at most {self.limits.branch_tokens}, got {sampling.max_tokens}; "
-                f"set branch_tokens higher, or ask for fewer"
+                f"max_tokens: expected at most {most}, the positions of a window, got {sampling.max_tokens}; ask for fewer"
             )
         engine = self._engine
 

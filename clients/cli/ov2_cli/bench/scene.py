@@ -10,8 +10,6 @@ from dataclasses import dataclass, replace
 from itertools import count
 from typing import TYPE_CHECKING
 
-import numpy as np
-
 if TYPE_CHECKING:
     import torch
 
@@ -65,6 +63,8 @@ def load(layout: str, device: torch.device, dtype: torch.dtype) -> tuple[OV2Mode
 
 def made_groups(size: GroupSize, seed: int = 0) -> Iterator[CanvasGroup]:
     """Groups of noise for ever, one after another; a run of blocks per canvas."""
+    import numpy as np
+
     from ov2.canvas import BLOCK_PATCHES, BLOCK_PX, MERGE, CanvasGroup
 
     rng = np.random.default_rng(seed)
