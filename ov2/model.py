@@ -21,6 +21,7 @@ from ov2.config import OV2Config
 from ov2.language import Attend, LanguageModel
 from ov2.pixels import CLIP_MEAN, CLIP_STD
 from ov2.vision import VisionTower
+from ov2.weights import WeightType, quantise_weights
 
 
 class _Halves(nn.Module):
@@ -54,15 +55,23 @@ class OV2Model(nn.Module):
 
     @classmethod
     def from_pretrained(
-        cls, path: str | Path, *, dtype: torch.dtype | str = torch.float32, device: torch.device | str = "cpu"
+        cls,
+        path: str | Path,
+        *,
+        dtype: torch.dtype | str = torch.float32,
+        device: torch.device | str = "cpu",
+        weights: WeightType = "model",
     ) -> OV2Model:
-        """Load a folder of the released layout, or a bundled checkpoint by name (`ov2-nano`), ready to answer.
+        """Load a folder of the released layout, or a bundled checkpoint by name (`ov2-nano`), ready to answer. `weights`: `int8` or `int4`
+        quantise the language model's linear layers, which then cannot be trained or saved.
 
         Raises `CheckpointError` when the folder is missing, damaged or of another layout.
         """
         from ov2.checkpoint import load
 
-        return load(path, dtype=getattr(torch, dtype) if isinstance(dtype, str) else dtype, device=torch.device(device))
+        model = load(path, dtype=getattr(torch, dtype) if isinstance(dtype, str) else dtype, device=torch.device(device))
+        quantise_weights(model.model.language_model, weights, model.device.type)
+        return model
 
     def save_pretrained(self, path: str | Path) -> None:
         """Write the released layout, with the tokenizer files of the folder it was loaded from."""

@@ -13,8 +13,8 @@ from ov2.segment import EncodedGroup
 from ov2.session_settings import Limits
 from ov2.text import TextTokenizer
 
-EARLY_SHARE = 0.5
-"""A renewal in the background begins when so much of the room between a fresh window and a limit is used."""
+EARLY_SHARE = 0.8
+"""A renewal in the background begins when so much of the room between a fresh window and a limit is used: later is cheaper."""
 
 
 class Window:
@@ -98,7 +98,7 @@ class Window:
         )
 
     def renewal_due(self) -> bool:
-        """Whether it is time to begin a renewal in the background: half of the room that `limit_near` leaves is used."""
+        """Whether it is time to begin a renewal in the background: most of the room that `limit_near` leaves is used."""
         span_s = self.span_s
         if span_s is None or span_s[0] <= self.zero_s:
             return False

@@ -13,7 +13,8 @@ import torch
 from small_model import byte_tokenizer, made_group, small_model
 
 from ov2.engine import Engine, EngineSettings, Stream, scheduler
-from ov2.errors import CapacityError, PromptError, SessionError
+from ov2.engine.settings import require_kernels
+from ov2.errors import CapacityError, CheckpointError, PromptError, SessionError
 from ov2.model import OV2Model
 from ov2.pages import PagePool
 from ov2.session import Session, SessionSettings
@@ -100,8 +101,15 @@ def test_statements_are_judged_together_as_each_alone(stream: Stream) -> None:
     together = stream.judge(statements)
     assert together == pytest.approx([stream.judge([statement])[0] for statement in statements], abs=1e-4)
     assert stream.judge([]) == []
+    peek = made_group(9, 6.0)
+    with_peek = stream.judge(statements, peek=peek)
+    assert with_peek != pytest.approx(together, abs=1e-3)
+    stream.append(peek).result(WAIT_S)
+    assert with_peek == pytest.approx(stream.judge(statements), abs=1e-4)
     with pytest.raises(PromptError, match="expected some text"):
         stream.judge(["Is it red?", " "])
+    with pytest.raises(PromptError, match="ask shorter"):
+        stream.judge(["Is it red?", "why " * 2000])
 
 
 def test_statements_that_come_too_late_are_told_so(engine: Engine, stream: Stream) -> None:
@@ -350,3 +358,9 @@ def test_the_number_of_pages_follows_from_streams_or_is_given(model: OV2Model) -
     pool = PagePool(model.config.text, num_pages=1, page_tokens=16)
     bytes_held = sum(x.numel() * x.element_size() for x in (*pool.k_NZKD, *pool.v_NZKD))
     assert two.page_bytes(model) == bytes_held
+
+
+def test_a_head_size_without_a_kernel_is_refused_on_cuda_alone(model: OV2Model) -> None:
+    require_kernels(model.config, torch.device("cpu"))
+    with pytest.raises(CheckpointError, match=r"text_config: expected a head size of 32, 64, 128 .* got 16; run this"):
+        require_kernels(model.config, torch.device("cuda"))

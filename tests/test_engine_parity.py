@@ -66,8 +66,8 @@ class AnyOrder(RuleBasedStateMachine):
 
         def compared(this: Any, owner: Question | Statement, logits_W: torch.Tensor | None) -> None:
             if logits_W is not None and owner.passage is not None:
-                peek = owner.encoded if isinstance(owner, Question) else None
-                expected = self.ledger.logits(owner.passage.context.segments[-1], peek)
+                own = owner.passage.context.segments[-1]
+                expected = self.ledger.logits(own, owner.encoded if isinstance(owner, Question) else own.group)
                 assert (logits_W - expected).abs().max() < TOLERANCE
                 self.compared += 1
             written(this, owner, logits_W)
@@ -129,10 +129,12 @@ class AnyOrder(RuleBasedStateMachine):
             self.scheduler.ask(question)
 
     @precondition(lambda self: self.lines)
-    @rule(pick=st.integers(0, 2), count=st.integers(1, 5))
-    def judge(self, pick: int, count: int) -> None:
+    @rule(pick=st.integers(0, 2), count=st.integers(1, 5), with_peek=st.booleans())
+    def judge(self, pick: int, count: int, with_peek: bool) -> None:
+        name = self._some(pick)
+        peek = made_group(1000 + self.num_groups, self.now_s[name], canvases=1) if with_peek else None
         tails = [self.scheduler.verdict.tail(f"It is {number}.") for number in range(count)]
-        judgement = Judgement(line=self.lines[self._some(pick)], tails=tails, future=Future())
+        judgement = Judgement(line=self.lines[name], tails=tails, future=Future(), peek=peek)
         self.judgements.append(judgement)
         self.scheduler.judge(judgement)
 

@@ -15,7 +15,7 @@ from concurrent.futures import ProcessPoolExecutor, as_completed
 from dataclasses import dataclass
 from multiprocessing import get_context
 from pathlib import Path
-from typing import get_args
+from typing import Literal, get_args
 
 import numpy as np
 import torch
@@ -23,6 +23,7 @@ import torch
 from ov2.canvas import CanvasGroup
 from ov2.model import OV2Model
 from ov2.session import Session
+from ov2.weights import WeightType
 from stream.sources import open_source
 from stream.tokenizer.settings import settings_from
 from stream.tokenizer.tokenizer import Tokenizer
@@ -165,12 +166,17 @@ def _ask(session: Session, seed: int, question: Question, peek: CanvasGroup | No
 
 
 def ask_seeds(
-    model: str, seeds: Sequence[int], *, workers: int = 1, done: Callable[[int], None] = lambda count: None
+    model: str,
+    seeds: Sequence[int],
+    *,
+    weights: WeightType = "model",
+    workers: int = 1,
+    done: Callable[[int], None] = lambda count: None,
 ) -> Scores:
     """Ask about many seeds, each in a session of its own, on several processes; `done(count)` is called as seeds are finished."""
     asked: dict[int, list[Asked]] = {}
     context = get_context("spawn")
-    with ProcessPoolExecutor(workers, mp_context=context, initializer=_load, initargs=(model,)) as pool:
+    with ProcessPoolExecutor(workers, mp_context=context, initializer=_load, initargs=(model, weights)) as pool:
         futures = {pool.submit(_ask_loaded, seed): seed for seed in seeds}
         for future in as_completed(futures):
             asked[futures[future]] = future.result()
@@ -182,25 +188,26 @@ _loaded: list[OV2Model] = []
 """The model of a worker process."""
 
 
-def _load(model: str) -> None:
+def _load(model: str, weights: WeightType) -> None:
     torch.set_num_threads(1)
-    _loaded.append(OV2Model.from_pretrained(model))
+    _loaded.append(OV2Model.from_pretrained(model, weights=weights))
 
 
 def _ask_loaded(seed: int) -> list[Asked]:
     return ask_seed(_loaded[0], seed)
 
 
-def seed_range(text: str) -> range:
-    """Test seeds of "A:B", B left out.
+def seed_range(text: str, split: Literal["train", "test"] = "test") -> range:
+    """Seeds of "A:B", B left out.
 
     Raises:
-        SeedError: not two whole numbers in order, or seeds outside the test split.
+        SeedError: not two whole numbers in order, or seeds outside the split.
     """
     first, _, last = text.partition(":")
     if not (first.isdigit() and last.isdigit() and int(first) < int(last)):
         raise SeedError(f"seeds: expected A:B with A below B, got {text}")
     for seed in (int(first), int(last) - 1):
-        if split_of(seed) != "test":
-            raise SeedError(f"seeds: expected seeds of the test split (900000 and up), got {seed}")
+        if split_of(seed) != split:
+            limits = "900000 and up" if split == "test" else "below 500000"
+            raise SeedError(f"seeds: expected seeds of the {split} split ({limits}), got {seed}")
     return range(int(first), int(last))

@@ -19,7 +19,7 @@ from ov2.canvas import CanvasGroup
 from ov2.engine.figures import EngineStats
 from ov2.engine.line import Line
 from ov2.engine.scheduler import Scheduler
-from ov2.engine.settings import EngineSettings
+from ov2.engine.settings import EngineSettings, require_kernels
 from ov2.engine.work import Arrival, Ended, Judgement, Question, Started, Told
 from ov2.errors import CapacityError, ClosedError, PromptError, SessionError
 from ov2.model import OV2Model
@@ -40,7 +40,7 @@ class Engine:
     """`open` streams, use them from any thread, `close` it (or use it as a context manager).
 
     `text` defaults to the tokenizer of the model's folder. `on_failure` is told when the thread dies of a bug: everything that waited
-    has failed then, with the reason.
+    has failed then, with the reason. Raises `CheckpointError` for a checkpoint whose heads the device has no kernel for.
     """
 
     def __init__(
@@ -53,6 +53,7 @@ class Engine:
     ) -> None:
         self.settings = settings or EngineSettings()
         self.failure: BaseException | None = None
+        require_kernels(model.config, model.device)
         self._text = tokenizer_of(model, text)
         self._scheduler = Scheduler(model, self._text, self.settings)
         self._on_failure = on_failure
@@ -268,8 +269,11 @@ class Stream:
             raise
         return asked
 
-    def judge(self, statements: Sequence[str], *, within_s: float | None = None) -> list[float]:
-        """Margins of statements about the window: above zero the model holds it to be so; all of them in one pass over the window.
+    def judge(
+        self, statements: Sequence[str], *, peek: CanvasGroup | None = None, within_s: float | None = None
+    ) -> list[float]:
+        """Margins of statements about the window and the still-open group `peek`: log-odds that each holds, as far as the checkpoint is
+        calibrated; all of them in one pass over the window.
 
         Waits for the device. A statement that is a question is asked as it is. `within_s`: raises `CapacityError` when the device does not
         get to it in time. Raises `PromptError` for an empty statement.
@@ -278,7 +282,7 @@ class Stream:
             return []
         tails = [self._scheduler.verdict.tail(statement) for statement in statements]
         future: Future[list[float]] = Future()
-        judgement = Judgement(line=self._line, tails=tails, future=future, within_s=within_s)
+        judgement = Judgement(line=self._line, tails=tails, future=future, peek=peek, within_s=within_s)
         self._post(lambda: self._scheduler.judge(judgement))
         return future.result()
 

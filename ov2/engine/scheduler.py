@@ -41,6 +41,10 @@ NO_MEMORY = "can't allocate memory"
 """What PyTorch's allocator for CPUs says; on CUDA the error has a type of its own."""
 
 
+_Encoded = Question | Arrival | Judgement
+"""What may bring canvases."""
+
+
 class _Part(NamedTuple):
     """Tokens of one owner in a step."""
 
@@ -206,9 +210,9 @@ class Scheduler:
 
     def _encode(self) -> bool:
         """Canvases that are needed next through the vision tower, together: peeks first, then groups, up to a step's tokens."""
-        batch: list[Question | Arrival] = []
+        batch: list[_Encoded] = []
         num_blocks = 0
-        wanted: list[Question | Arrival] = [*self._questions.peeks(), *self._groups.to_encode()]
+        wanted: list[_Encoded] = [*self._questions.peeks(), *self._groups.to_encode(), *self._statements.peeks()]
         for one in wanted:
             num_blocks += _canvases(one).num_blocks
             if batch and num_blocks > self._step_tokens:
@@ -228,13 +232,14 @@ class Scheduler:
             one.encoded = group
         return True
 
-    def _leave_out(self, one: Question | Arrival, error: Exception) -> None:
+    def _leave_out(self, one: _Encoded, error: Exception) -> None:
         """What cannot be encoded even alone."""
         if isinstance(one, Question):
             self._questions.end(one, "failed", error)
-            return
-        line = next(line for line in self._state.lines.values() if line.arrival is one)
-        self._groups.leave_out(line, one, error)
+        elif isinstance(one, Judgement):
+            self._statements.end(one, error)
+        else:
+            self._groups.leave_out(next(line for line in self._state.lines.values() if line.arrival is one), one, error)
 
     def _parts(self) -> list[_Part]:
         """What a step writes: from each desk in order, while tokens are left."""
@@ -313,7 +318,7 @@ def reserved_pages(limits: Limits) -> int:
     return 2 * limits.window_pages + limits.branch_tokens // limits.page_tokens + 1
 
 
-def _canvases(one: Question | Arrival) -> CanvasGroup:
+def _canvases(one: _Encoded) -> CanvasGroup:
     if isinstance(one, Arrival):
         return one.group
     assert one.peek is not None, "expected a peek"

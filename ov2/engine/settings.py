@@ -10,7 +10,8 @@ from typing import Literal
 
 import torch
 
-from ov2.errors import SessionError
+from ov2.config import OV2Config
+from ov2.errors import CheckpointError, SessionError
 from ov2.model import OV2Model
 from ov2.pages import QUANTISED
 from ov2.session_settings import SessionSettings
@@ -80,3 +81,17 @@ class EngineSettings:
         scale = SCALE_BYTES if dtype in QUANTISED.values() else 0
         per_token = 2 * text.num_key_value_heads * (text.head_dim * dtype.itemsize + scale)
         return per_token * self.session.page_tokens * text.num_hidden_layers
+
+
+def require_kernels(config: OV2Config, device: torch.device) -> None:
+    """Raise `CheckpointError` for a model whose heads no kernel of the device can attend with; a CPU takes any."""
+    if device.type != "cuda":
+        return
+    from ov2_kernels.triton.configs import HEAD_SIZES
+
+    for part, size in (("vision_config", config.vision.head_size), ("text_config", config.text.head_dim)):
+        if size not in HEAD_SIZES:
+            raise CheckpointError(
+                f"{part}: expected a head size of {', '.join(map(str, HEAD_SIZES))} for the kernels, got {size}; "
+                f"run this checkpoint on a CPU (device: cpu)"
+            )

@@ -14,7 +14,7 @@ from ov2.engine.passage import Passage
 from ov2.engine.state import Owner, State
 from ov2.engine.verdict import Verdict
 from ov2.engine.work import Judgement, Statement
-from ov2.errors import CapacityError, PagesError
+from ov2.errors import CapacityError, PagesError, PromptError
 
 LATE = "statements: expected to begin in time, the device was busy; judge fewer, or wait longer"
 
@@ -34,24 +34,46 @@ class Statements:
                 self._state.tally.shed["statements"] += len(judgement.tails)
                 self.end(judgement, CapacityError(LATE))
 
+    def peeks(self) -> list[Judgement]:
+        """Judgements whose peek has to be encoded."""
+        return [one for one in self.waiting if one.peek is not None and one.encoded is None]
+
     def owners(self) -> list[Owner]:
-        """Statements whose groups are in the window. Those of one judgement see the same window: it is forked for all of them at once."""
+        """Statements whose groups are in the window, and whose peek is written."""
         owners: list[Owner] = []
-        for judgement in self.waiting:
-            line = judgement.line
-            if line.num_settled < judgement.after:
+        for judgement in list(self.waiting):
+            if judgement.line.num_settled < judgement.after or (judgement.peek is not None and judgement.encoded is None):
+                continue
+            try:
+                trunk = judgement.trunk or self._begin(judgement)
+            except PromptError as error:
+                self.end(judgement, error)
+                continue
+            if trunk.passage.left:
+                owners.append(trunk)
                 continue
             if not judgement.statements:
-                context, image_pad = line.window.context, self._state.text.image_pad
+                image_pad, context = self._state.text.image_pad, trunk.passage.context
                 judgement.statements = [
                     Statement(judgement, Passage(context.fork(), tail, image_pad)) for tail in judgement.tails
                 ]
             owners += [one for one in judgement.statements if one.margin is None]
         return owners
 
+    def _begin(self, judgement: Judgement) -> Statement:
+        """Fork the window once for all statements, so that they see the same."""
+        line, peek = judgement.line, judgement.encoded
+        tokens = line.window.tokens(peek) if peek is not None else []
+        line.window.require_room(len(tokens) + max(map(len, judgement.tails)))
+        context = line.window.context.fork()
+        vision_VD = peek.vision_tokens if peek is not None else None
+        passage = Passage(context, tokens, self._state.text.image_pad, vision_VD, peek)
+        judgement.trunk = Statement(judgement, passage, is_trunk=True)
+        return judgement.trunk
+
     def written(self, owner: Owner, logits_W: Tensor | None) -> None:
         assert isinstance(owner, Statement), "expected a statement"
-        if logits_W is None:
+        if logits_W is None or owner.is_trunk:
             return
         judgement, owner.margin = owner.judgement, self._verdict.margin(logits_W)
         owner.passage.close()
@@ -70,7 +92,7 @@ class Statements:
     def end(self, judgement: Judgement, error: Exception | None = None) -> None:
         with suppress(ValueError):
             self.waiting.remove(judgement)
-        for one in judgement.statements:
+        for one in [*judgement.statements, *([judgement.trunk] if judgement.trunk is not None else [])]:
             one.passage.close()
         if not judgement.future.set_running_or_notify_cancel():
             return

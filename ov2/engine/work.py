@@ -85,11 +85,15 @@ class Arrival:
 
 @dataclass(slots=True, eq=False, kw_only=True)
 class Judgement:
-    """Statements about one moment of a stream, and their margins as they come. `within_s`: how long they may wait to begin."""
+    """Statements about one moment of a stream, and their margins as they come. `within_s`: how long they may wait to begin. `trunk`: the
+    still-open group, which all of them see, on a branch."""
 
     line: Line
     tails: Sequence[Sequence[int]]
     future: Future[list[float]]
+    peek: CanvasGroup | None = None
+    encoded: EncodedGroup | None = None
+    trunk: Statement | None = None
     after: int = 0
     within_s: float | None = None
     came_s: float = field(default_factory=time.perf_counter)
@@ -102,8 +106,9 @@ class Judgement:
 
 @dataclass(slots=True, eq=False)
 class Statement:
-    """One of them, on a branch of its own."""
+    """One of them, on a branch of its own; or what all of them see."""
 
     judgement: Judgement
     passage: Passage
+    is_trunk: bool = False
     margin: float | None = None

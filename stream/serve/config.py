@@ -65,6 +65,7 @@ class ModelSettings(_Settings):
     path: str = Field(default="ov2-nano", description="a folder of the released layout, or the name of a bundled checkpoint")
     dtype: Literal["float32", "bfloat16", "float16"] = "float32"
     device: str = Field(default="cpu", description="cpu, cuda, cuda:1")
+    weights: Literal["model", "int8", "int4"] = Field(default="model", description="int8 and int4 need ov2-live[quant]")
     threads: int = Field(default=1, ge=1, description="CPU threads of the model")
 
 

@@ -41,7 +41,9 @@ def load_model(settings: ModelSettings) -> OV2Model:
     from ov2.model import OV2Model
 
     torch.set_num_threads(settings.threads)
-    return OV2Model.from_pretrained(settings.path, dtype=settings.dtype, device=settings.device).eval()
+    return OV2Model.from_pretrained(
+        settings.path, dtype=settings.dtype, device=settings.device, weights=settings.weights
+    ).eval()
 
 
 def listen(host: str, port: int) -> socket.socket:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, cast, get_args
 
 import typer
 
@@ -26,6 +26,7 @@ def scores() -> None:
 def answers(
     seeds: Annotated[str, typer.Option(help="Test seeds A:B, B left out.")] = "900000:900060",
     model: Annotated[str, typer.Option(help="Checkpoint: a bundled name or a folder.")] = "ov2-nano",
+    weights: Annotated[str, typer.Option(help="model, int8 or int4.")] = "model",
     workers: Annotated[int, typer.Option(help="Processes that ask.", min=1)] = 2,
     failures: Annotated[Path, typer.Option(help="Folder for pictures of wrong answers.")] = Path("runs/eval-answers"),
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object as the last line.")] = False,
@@ -35,20 +36,63 @@ def answers(
     from rich.progress import Progress
 
     from ov2.checkpoint import find
+    from ov2.weights import WeightType
     from trainer.evaluate import ask_seeds, seed_range
     from trainer.figures import save_failures
 
-    wanted = seed_range(seeds)
+    if weights not in get_args(WeightType):
+        raise typer.BadParameter(f"expected {', '.join(get_args(WeightType))}, got {weights}", param_hint="--weights")
+    wanted, kind = seed_range(seeds), cast(WeightType, weights)
     find(model)
     console = Console(stderr=True)
     with Progress(console=console) as progress:
         task = progress.add_task("asking", total=len(wanted))
-        result = ask_seeds(model, wanted, workers=workers, done=lambda count: progress.update(task, completed=count))
+        result = ask_seeds(
+            model, wanted, weights=kind, workers=workers, done=lambda count: progress.update(task, completed=count)
+        )
     save_failures(result, failures)
     _print_table(console, result)
     console.print(f"wrong answers as pictures: {failures}")
     if as_json:
         print(json.dumps(result.as_json()))
+
+
+@app.command()
+def margins(
+    seeds: Annotated[str, typer.Option(help="Test seeds A:B, B left out.")] = "900000:900020",
+    model: Annotated[str, typer.Option(help="Checkpoint: a bundled name or a folder.")] = "ov2-nano",
+    calibrate: Annotated[
+        str | None, typer.Option(help="Training seeds A:B: fit scale and bias on them, and write both to the checkpoint.")
+    ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object as the last line.")] = False,
+) -> None:
+    """Judge yes/no questions as watches do: are margins right, and are they log-odds?"""
+    from rich.console import Console
+    from rich.progress import Progress
+
+    from ov2.checkpoint import STREAM, find, read_json, write_json
+    from ov2.model import OV2Model
+    from trainer.evaluate import seed_range
+    from trainer.margins import fit, judge_seeds, quality
+
+    wanted, folder = seed_range(seeds), find(model)
+    console = Console(stderr=True)
+    loaded = OV2Model.from_pretrained(model)
+    with Progress(console=console) as progress:
+        if calibrate is not None:
+            tuned = seed_range(calibrate, "train")
+            loaded.stream_settings.pop("judge", None)
+            task = progress.add_task("calibrating", total=len(tuned))
+            judge = fit(judge_seeds(loaded, tuned, lambda count: progress.update(task, completed=count)))
+            loaded.stream_settings["judge"] = judge
+            stored = read_json(folder / STREAM) if (folder / STREAM).exists() else {}
+            write_json(folder / STREAM, {**stored, "judge": judge})
+        task = progress.add_task("judging", total=len(wanted))
+        result = quality(judge_seeds(loaded, wanted, lambda count: progress.update(task, completed=count)))
+    for name, value in result.items():
+        console.print(f"  {name:<20} {value:.3g}")
+    if as_json:
+        print(json.dumps({**result, "judge": loaded.stream_settings.get("judge", {})}))
 
 
 def _print_table(console: object, result: Scores) -> None:
