@@ -54,7 +54,7 @@ def run(model: OV2Model, pool: PagePool, writings: Sequence[Writing]) -> list[Te
     ordered = [writing for batch in batches for writing in batch.writings]
     device = model.device
     ids_T = torch.tensor([token for writing in ordered for token in writing.ids], device=device)
-    positions_T, slots_T = (torch.tensor(column, device=device) for column in _places(ordered, pool.page_tokens))
+    positions_T, slots_T = (torch.tensor(column, device=device) for column in places_of(ordered, pool.page_tokens))
     vision = [writing.vision_VD for writing in ordered if writing.vision_VD is not None]
     x_TD = model.embed(ids_T, torch.cat(vision) if vision else None)
     reads = [_read(batch, pool, device) for batch in batches]
@@ -116,13 +116,14 @@ def _paged(pool: PagePool, starts: tuple[int, ...], seen_2BL: Tensor) -> _Read:
 
 def _table(seen: Sequence[Sequence[Segment]], page_tokens: int, device: torch.device) -> Tensor:
     """Pages and their valid slots, int32 [2, B, L]: all pages are full but the last of each segment; rows are padded with zeros."""
-    rows = [_pages(segments, page_tokens) for segments in seen]
+    rows = [pages_of(segments, page_tokens) for segments in seen]
     longest = max(len(pages) for pages, _ in rows)
     padded = [[column + [0] * (longest - len(column)) for column in row] for row in rows]
     return torch.tensor(padded, dtype=torch.int32).view(len(rows), 2, longest).transpose(0, 1).contiguous().to(device)
 
 
-def _pages(segments: Sequence[Segment], page_tokens: int) -> tuple[list[int], list[int]]:
+def pages_of(segments: Sequence[Segment], page_tokens: int) -> tuple[list[int], list[int]]:
+    """Pages of segments in order, and the valid slots of each."""
     pages: list[int] = []
     valid: list[int] = []
     for segment in segments:
@@ -133,7 +134,7 @@ def _pages(segments: Sequence[Segment], page_tokens: int) -> tuple[list[int], li
     return pages, valid
 
 
-def _places(writings: Sequence[Writing], page_tokens: int) -> tuple[list[int], list[int]]:
+def places_of(writings: Sequence[Writing], page_tokens: int) -> tuple[list[int], list[int]]:
     """Position of every new token, and its slot of the flattened pool."""
     positions: list[int] = []
     slots: list[int] = []

@@ -45,7 +45,13 @@ def test_every_setting_and_its_default_is_a_decision() -> None:
         "tokenizer",
         "session",
     ]
-    assert ModelSettings().model_dump() == {"path": "ov2-nano", "dtype": "float32", "device": "cpu", "weights": "model", "threads": 1}
+    assert ModelSettings().model_dump() == {
+        "path": "ov2-nano",
+        "dtype": "float32",
+        "device": "cpu",
+        "weights": "model",
+        "threads": 1,
+    }
     assert ServerSettings().model_dump() == {
         "host": "127.0.0.1",
         "port": 8710,

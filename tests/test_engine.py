@@ -6,19 +6,27 @@ import gc
 import threading
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import Future
 from typing import Any
 
 import pytest
 import torch
 from small_model import byte_tokenizer, made_group, small_model
 
+from ov2.context import Context
 from ov2.engine import Engine, EngineSettings, Stream, scheduler
+from ov2.engine.graphs import DecodeGraphs
+from ov2.engine.line import Line
 from ov2.engine.settings import require_kernels
+from ov2.engine.work import Arrival, Ended, Question, Started, Told
 from ov2.errors import CapacityError, CheckpointError, PromptError, SessionError
 from ov2.model import OV2Model
 from ov2.pages import PagePool
+from ov2.prompt import question_tokens, system_tokens
+from ov2.sampling import Sampling
 from ov2.session import Session, SessionSettings
 from ov2.text import TextTokenizer
+from ov2.writing import run
 
 LIMITS = SessionSettings(window_tokens=400, branch_tokens=300, max_positions=2000, page_tokens=16)
 WAIT_S = 20.0
@@ -364,3 +372,88 @@ def test_a_head_size_without_a_kernel_is_refused_on_cuda_alone(model: OV2Model) 
     require_kernels(model.config, torch.device("cpu"))
     with pytest.raises(CheckpointError, match=r"text_config: expected a head size of 32, 64, 128 .* got 16; run this"):
         require_kernels(model.config, torch.device("cuda"))
+
+
+def test_decoding_in_padded_steps_equals_decoding_as_it_comes(model: OV2Model, text: TextTokenizer) -> None:
+    """What a CUDA graph replays, run without one."""
+    pool = PagePool(model.config.text, num_pages=120, page_tokens=16)
+    graphs = DecodeGraphs(model, pool, capture=False)
+    contexts = []
+    for seed in range(3):
+        context = Context(model, pool)
+        context.append(system_tokens(text))
+        context.append(text.encode("some more text " * (seed + 1)))
+        contexts.append(context)
+    for count in (3, 1, 2):
+        writings = [context.more([70 + index]) for index, context in enumerate(contexts[:count])]
+        assert graphs.takes(writings)
+        expected = run(model, pool, writings)
+        for got, wanted in zip(graphs.run(writings), expected, strict=True):
+            assert (got - wanted).abs().max() < 1e-4
+        for context, writing in zip(contexts, writings, strict=False):
+            context.commit(writing)
+    sharing = [context.begin([70]) for context in (contexts[0].fork(), contexts[0].fork())]
+    assert not graphs.takes(sharing)
+    assert not graphs.takes([contexts[0].more([70, 71])])
+
+
+class _Told:
+    """What was told about questions, in order, by a scheduler that a test drives step by step."""
+
+    def __init__(self, scheduler_: scheduler.Scheduler, text: TextTokenizer) -> None:
+        self.items: list[tuple[str, Told]] = []
+        self._scheduler, self._text = scheduler_, text
+
+    def ask(self, name: str, line: Line, max_tokens: int = 3) -> None:
+        self._scheduler.ask(
+            Question(
+                line=line,
+                tail=question_tokens(self._text, "Red?"),
+                sampling=Sampling(max_tokens=max_tokens, min_tokens=max_tokens),
+                tell=lambda item: self.items.append((name, item)),
+            )
+        )
+
+    def names(self, kind: type) -> list[str]:
+        return [name for name, item in self.items if isinstance(item, kind)]
+
+
+def test_cameras_take_turns(model: OV2Model, text: TextTokenizer) -> None:
+    steps = scheduler.Scheduler(model, text, EngineSettings(session=LIMITS, max_streams=2, max_answers=1))
+    busy, quiet = steps.open("busy"), steps.open("quiet")
+    told = _Told(steps, text)
+    for _ in range(5):
+        told.ask("busy", busy)
+    told.ask("quiet", quiet)
+    for index in range(6):
+        steps.append(busy, Arrival(group=made_group(index, float(index)), future=Future()))
+    steps.append(quiet, Arrival(group=made_group(0, 0.0), future=Future()))
+    while steps.has_work:
+        steps.step()
+        assert quiet.num_settled or busy.num_settled <= 2
+    order = told.names(Started)
+    assert len(order) == 6
+    assert order.index("quiet") <= 1
+
+
+def test_a_renewal_in_the_background_holds_up_no_answer(model: OV2Model, text: TextTokenizer) -> None:
+    steps = scheduler.Scheduler(model, text, EngineSettings(session=LIMITS, max_streams=1, step_tokens=16))
+    line = steps.open("front")
+    told = _Told(steps, text)
+    index = 0
+    while not line.window.renewal_due():
+        steps.append(line, Arrival(group=made_group(index, float(index)), future=Future()))
+        index += 1
+        while line.num_settled < line.num_taken:
+            steps.step()
+    while line.renewal is None:
+        steps.step()
+    told.ask("front", line)
+    while not told.names(Ended):
+        steps.step()
+    assert line.renewal is not None
+    assert line.window.num_renewals == 0
+    assert steps.stats().shed["renewal_waits"] > 0
+    while steps.has_work:
+        steps.step()
+    assert line.window.num_renewals == 1

@@ -18,6 +18,7 @@ import torch
 from ov2.canvas import CanvasGroup
 from ov2.encode import encode
 from ov2.engine.figures import EngineStats, percentiles_ms
+from ov2.engine.graphs import DecodeGraphs
 from ov2.engine.groups import Groups
 from ov2.engine.line import Line
 from ov2.engine.passage import Passage
@@ -78,6 +79,7 @@ class Scheduler:
         self._wanted, self._renewals = Renewals(self._state, wanted=True), Renewals(self._state, wanted=False)
         self._desks: tuple[Desk, ...] = (self._questions, self._wanted, self._groups, self._statements, self._renewals)
         self._watched: list[tuple[Callable[[], bool], Future[None]]] = []
+        self._graphs = DecodeGraphs(model, pool) if model.device.type == "cuda" and settings.cuda_graphs else None
         self._most_tokens = self._step_tokens = settings.tokens_of_a_step(model.device)
 
     @property
@@ -157,6 +159,8 @@ class Scheduler:
         """Everything stops."""
         for line in list(self._state.lines.values()):
             self.close(line, error)
+        if self._graphs is not None:
+            self._graphs.close()
 
     # A step.
 
@@ -285,7 +289,12 @@ class Scheduler:
     def _logits(self, parts: list[_Part]) -> list[torch.Tensor | None]:
         """Logits of the last token of every passage that is then written."""
         model = self._state.model
-        hidden = run(model, self._state.pool, [part.writing for part in parts])
+        writings = [part.writing for part in parts]
+        graphs = self._graphs
+        if graphs is not None and graphs.takes(writings):
+            hidden = graphs.run(writings)
+        else:
+            hidden = run(model, self._state.pool, writings)
         last = [index for index, part in enumerate(parts) if part.is_last and part.desk in (self._questions, self._statements)]
         logits: list[torch.Tensor | None] = [None] * len(parts)
         if last:

@@ -34,6 +34,7 @@ class EngineSettings:
     - `kv_dtype`: `model`, or `int8` or `fp8`, which hold twice as many pages and are a little less exact.
     - `step_tokens`: tokens of all streams in one step; default 256 on a CPU, 4096 on CUDA. A decoding answer waits for one step.
     - `max_answers`: answers that are written at once. `max_questions`: those that wait, too; more are refused.
+    - `cuda_graphs`: decode by CUDA graphs, on CUDA.
     - `max_waiting_groups`: groups of a stream that wait to be appended; beyond, the oldest is skipped and counted.
     """
 
@@ -46,6 +47,7 @@ class EngineSettings:
     max_answers: int = 32
     max_questions: int = 64
     max_waiting_groups: int = 16
+    cuda_graphs: bool = True
 
     def __post_init__(self) -> None:
         for name in ("max_streams", "max_answers", "max_questions", "max_waiting_groups"):
