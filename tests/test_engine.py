@@ -156,6 +156,17 @@ def test_a_reader_who_stops_reading_holds_up_nobody(engine: Engine, stream: Stre
     assert len("".join(stalled)) > 0
 
 
+def test_a_listener_that_fails_touches_nobody_else(engine: Engine, stream: Stream, caplog: pytest.LogCaptureFixture) -> None:
+    def fail(item: Told) -> None:
+        raise ValueError("a listener's bug")
+
+    stream.submit("Red?", fail)
+    assert "".join(stream.ask("Blue?", max_tokens=3))
+    until(lambda: engine.num_questions == 0)
+    assert engine.alive
+    assert "a listener failed" in caplog.text
+
+
 def test_a_stream_too_many_is_refused_with_what_to_set(engine: Engine) -> None:
     needed = scheduler.reserved_pages(engine.open("camera0").limits)
     opened = [engine.open(f"camera{index}") for index in range(1, engine.stats().num_pages // needed)]

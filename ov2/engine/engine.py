@@ -258,7 +258,11 @@ class Stream:
         def told(item: Told) -> None:
             if isinstance(item, Ended):
                 engine._end_question()
-            tell(item)
+            try:
+                tell(item)
+            except Exception:  # a listener's trouble is its own
+                log.exception("stream %s: a listener failed; its question is cancelled", self.name)
+                asked.cancelled = True
 
         asked = Question(line=self._line, tail=tail, sampling=sampling, tell=told, peek=peek, since_s=since_s)
         engine._take_question()

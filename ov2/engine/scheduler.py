@@ -38,6 +38,8 @@ from ov2.text import TextTokenizer
 from ov2.window import Window
 from ov2.writing import Writing, run
 
+WORTH_SHARE = 4
+"""A passage gets at least so small a part of a step's tokens, or waits: every part of a step reads its whole window."""
 NO_MEMORY = "can't allocate memory"
 """What PyTorch's allocator for CPUs says; on CUDA the error has a type of its own."""
 
@@ -251,11 +253,11 @@ class Scheduler:
         budget = self._step_tokens
         for desk in self._desks:
             for owner in desk.owners():
-                if budget <= 0:
-                    self._state.tally.shed["renewal_waits"] += desk is self._renewals
-                    break
                 passage = owner.passage
                 assert passage is not None, "expected a passage"
+                if parts and budget < min(passage.left, self._step_tokens // WORTH_SHARE):
+                    self._state.tally.shed["renewal_waits"] += desk is self._renewals
+                    break
                 try:
                     writing = passage.next(budget)
                 except PagesError as error:

@@ -69,7 +69,7 @@ def create_app(service: Service) -> FastAPI:
 
     @app.get("/v1/status")
     async def status() -> ServiceStatus:
-        return service.status()
+        return await asyncio.to_thread(service.status)
 
     @app.get("/v1/config/schema.json")
     async def schema() -> dict[str, Any]:

@@ -28,7 +28,7 @@ from stream.serve.errors import QuestionError, UnknownCameraError, nothing_seen
 from stream.serve.feed import Feed
 from stream.serve.question import Item, Question, Sampling
 from stream.serve.states import MQTT_STATUS
-from stream.serve.wire import AskRequest, BrokerStatus, CameraStatus, ServiceStatus
+from stream.serve.wire import AskRequest, BrokerStatus, CameraStatus, EngineStatus, ServiceStatus
 from stream.tokenizer.settings import settings_from
 from stream.tokenizer.tokenizer import Tokenizer
 
@@ -174,6 +174,7 @@ class Service:
         return [camera.status() for camera in self._cameras.values()]
 
     def status(self) -> ServiceStatus:
+        """Waits for the engine's figures, which come between two steps."""
         assert self._publisher is not None, "the service has not started"
         publisher = self._publisher
         return ServiceStatus(
@@ -181,6 +182,7 @@ class Service:
             model=self.config.model.path,
             uptime_s=round(time.time() - self._started_s, 1),
             questions=self._engine.num_questions,
+            engine=EngineStatus.model_validate(self._engine.stats(), from_attributes=True),
             mqtt=BrokerStatus(
                 host=publisher.broker.host,
                 port=publisher.broker.port,

@@ -113,6 +113,21 @@ class BrokerStatus(BaseModel):
     dropped: int
 
 
+class EngineStatus(BaseModel):
+    """The device that all cameras share: pages of keys and values, what waits, what was left out or put off by reason, and percentiles of
+    the newest times."""
+
+    streams: int
+    pages_used: int
+    num_pages: int
+    waiting_groups: int
+    running_answers: int
+    renewals: int
+    shed: dict[str, int]
+    first_token_ms: dict[str, float]
+    append_ms: dict[str, float]
+
+
 class ServiceStatus(BaseModel):
     """The service as a whole."""
 
@@ -120,6 +135,7 @@ class ServiceStatus(BaseModel):
     model: str
     uptime_s: float
     questions: int
+    engine: EngineStatus
     mqtt: BrokerStatus
 
 

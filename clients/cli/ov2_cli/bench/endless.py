@@ -9,10 +9,13 @@ from __future__ import annotations
 
 import statistics
 import time
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ov2_cli.bench.machine import resident_bytes
 from ov2_cli.bench.scene import in_a_loop, scripted_groups
+
+if TYPE_CHECKING:
+    from ov2.session_settings import SessionSettings
 
 SCENE_S = 300.0
 SEED = 900_042
@@ -28,10 +31,12 @@ ASK_EVERY = 10
 """Groups from one timed question to the next."""
 
 
-def bench_endless(num_groups: int, model: str, tell: Any) -> dict[str, Any]:
-    """`num_groups` at full speed; the first and the last tenth are compared, but for the first twentieth, which warms up."""
+def bench_endless(num_groups: int, model: str, tell: Any, session: SessionSettings | None = None) -> dict[str, Any]:
+    """`num_groups` at full speed, with the default session unless told otherwise. The last tenth is compared with a tenth near the
+    beginning: the first twentieth warms up. `tell` gets the share that is done."""
     from ov2.engine import Engine, EngineSettings
     from ov2.model import OV2Model
+    from ov2.session_settings import SessionSettings as Defaults
 
     loaded = OV2Model.from_pretrained(model)
     groups = scripted_groups(SEED, SCENE_S, loaded)
@@ -41,7 +46,10 @@ def bench_endless(num_groups: int, model: str, tell: Any) -> dict[str, Any]:
     first_token_s: dict[int, float] = {}
     resident: dict[int, int] = {}
     answers: dict[int, list[str]] = {}
-    with Engine(loaded, EngineSettings(max_streams=1)) as engine, engine.open("endless") as stream:
+    with (
+        Engine(loaded, EngineSettings(session=session or Defaults(), max_streams=1)) as engine,
+        engine.open("endless") as stream,
+    ):
         for index, group in enumerate(in_a_loop(groups)):
             if index == num_groups:
                 break
