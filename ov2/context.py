@@ -10,13 +10,25 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from typing import NamedTuple
 
+import torch
 from torch import Tensor
 
+from ov2.errors import PagesError
 from ov2.model import OV2Model
 from ov2.pages import PagePool
 from ov2.segment import EncodedGroup, Segment
 from ov2.writing import Writing, run
+
+
+class Run(NamedTuple):
+    """Tokens of one segment: of a new one, or, where it `goes_on`, of the last."""
+
+    ids: Sequence[int]
+    vision_VD: Tensor | None = None
+    group: EncodedGroup | None = None
+    goes_on: bool = False
 
 
 class Context:
@@ -34,17 +46,47 @@ class Context:
 
     def begin(self, ids: Sequence[int], vision_VD: Tensor | None = None, group: EncodedGroup | None = None) -> Writing:
         """Tokens of a new segment, in pages of its own. `commit` them once they are written, or `cancel`."""
-        segment = Segment(ids=(), first_position=self.next_position, pages=(), group=group)
-        return self._longer(self.segments, segment, ids, vision_VD)
+        return self.write([Run(ids, vision_VD, group)])
 
     def more(self, ids: Sequence[int], vision_VD: Tensor | None = None) -> Writing:
         """Tokens at the end of the last segment, which must be this context's own."""
-        return self._longer(self.segments[:-1], self.segments[-1], ids, vision_VD)
+        return self.write([Run(ids, vision_VD, goes_on=True)])
+
+    def write(self, runs: Sequence[Run]) -> Writing:
+        """Several of them, one after another: each sees the ones before it. Raises `PagesError` when too few pages are free."""
+        first = len(self.segments) - runs[0].goes_on
+        before, position = self.segments[:first], self.next_position
+        written: list[Segment] = []
+        taken: tuple[int, ...] = ()
+        for run_ in runs:
+            if run_.goes_on:
+                segment = self.segments[-1]
+            else:
+                segment = Segment(ids=(), first_position=position, pages=(), group=run_.group)
+            length = segment.num_tokens + len(run_.ids)
+            try:
+                pages = self._pool.take(-(-length // self._pool.page_tokens) - len(segment.pages))
+            except PagesError:
+                self._pool.release(taken)
+                raise
+            taken += pages
+            written.append(replace(segment, ids=(*segment.ids, *run_.ids), pages=segment.pages + pages))
+            position = segment.first_position + length
+        vision = [run_.vision_VD for run_ in runs if run_.vision_VD is not None]
+        return Writing(
+            before=before,
+            segments=tuple(written),
+            counts=tuple(len(run_.ids) for run_ in runs),
+            ids=[token for run_ in runs for token in run_.ids],
+            vision_VD=torch.cat(vision) if vision else None,
+            taken=taken,
+        )
 
     def commit(self, writing: Writing) -> None:
         """The tokens are written: they belong to the context now."""
-        self.segments = (*writing.before, writing.segment)
-        self.next_position = writing.segment.first_position + writing.segment.num_tokens
+        last = writing.segments[-1]
+        self.segments = (*writing.before, *writing.segments)
+        self.next_position = last.first_position + last.num_tokens
 
     def cancel(self, writing: Writing) -> None:
         """They were not written: pages taken for them go back."""
@@ -88,12 +130,6 @@ class Context:
         segments, self.segments = self.segments, ()
         for segment in segments:
             self._pool.release(segment.pages)
-
-    def _longer(self, before: tuple[Segment, ...], segment: Segment, ids: Sequence[int], vision_VD: Tensor | None) -> Writing:
-        length = segment.num_tokens + len(ids)
-        taken = self._pool.take(-(-length // self._pool.page_tokens) - len(segment.pages))
-        longer = replace(segment, ids=(*segment.ids, *ids), pages=segment.pages + taken)
-        return Writing(before=before, segment=longer, ids=ids, vision_VD=vision_VD, taken=taken)
 
     def _write(self, writing: Writing) -> Tensor:
         try:

@@ -26,11 +26,12 @@ from ov2.segment import Segment
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Writing:
-    """`ids` are the last tokens of `segment`; they see the segments `before` and, causally, their own. `taken`: pages that the segment
-    got for them."""
+    """`ids` are the last tokens of `segments`, of each as many as `counts` says; they see the segments `before` and, causally, these.
+    All but the first of several are new. `taken`: pages that they got for the tokens."""
 
     before: tuple[Segment, ...]
-    segment: Segment
+    segments: tuple[Segment, ...]
+    counts: tuple[int, ...]
     ids: Sequence[int] = field(repr=False)
     vision_VD: Tensor | None = field(default=None, repr=False)
     taken: tuple[int, ...] = ()
@@ -90,9 +91,9 @@ def _read(batch: _Batch, pool: PagePool, device: torch.device) -> tuple[int, _Re
     starts = (0, *accumulate(writing.num_tokens for writing in batch.writings))
     if batch.prefix:
         prefix_21L = _table([batch.prefix], pool.page_tokens, device)
-        own_2BL = _table([(writing.segment,) for writing in batch.writings], pool.page_tokens, device)
+        own_2BL = _table([writing.segments for writing in batch.writings], pool.page_tokens, device)
         return starts[-1], _cascade(pool, starts, prefix_21L, own_2BL)
-    seen_2BL = _table([(*writing.before, writing.segment) for writing in batch.writings], pool.page_tokens, device)
+    seen_2BL = _table([(*writing.before, *writing.segments) for writing in batch.writings], pool.page_tokens, device)
     return starts[-1], _paged(pool, starts, seen_2BL)
 
 
@@ -139,8 +140,8 @@ def places_of(writings: Sequence[Writing], page_tokens: int) -> tuple[list[int],
     positions: list[int] = []
     slots: list[int] = []
     for writing in writings:
-        segment = writing.segment
-        for offset in range(segment.num_tokens - writing.num_tokens, segment.num_tokens):
-            positions.append(segment.first_position + offset)
-            slots.append(segment.pages[offset // page_tokens] * page_tokens + offset % page_tokens)
+        for segment, count in zip(writing.segments, writing.counts, strict=True):
+            for offset in range(segment.num_tokens - count, segment.num_tokens):
+                positions.append(segment.first_position + offset)
+                slots.append(segment.pages[offset // page_tokens] * page_tokens + offset % page_tokens)
     return positions, slots

@@ -21,7 +21,8 @@ class Ledger:
         commit = Context.commit
 
         def watched(context: Context, writing: Writing) -> None:
-            self._seen[id(writing.segment)] = (writing.segment, writing.before)
+            for index, segment in enumerate(writing.segments):
+                self._seen[id(segment)] = (segment, (*writing.before, *writing.segments[:index]))
             commit(context, writing)
 
         patch.setattr(Context, "commit", watched)

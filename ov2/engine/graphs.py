@@ -47,7 +47,7 @@ class DecodeGraphs:
     def run(self, writings: Sequence[Writing]) -> list[Tensor]:
         """Hidden states [1, D] of each."""
         page_tokens = self._pool.page_tokens
-        tables = [pages_of((*writing.before, writing.segment), page_tokens) for writing in writings]
+        tables = [pages_of((*writing.before, *writing.segments), page_tokens) for writing in writings]
         size = _power_of_two(len(writings)), max(LEAST_PAGES, _power_of_two(max(len(pages) for pages, _ in tables)))
         step = self._graphs.pop(size, None) or _Step(self._model, self._pool, *size)
         self._graphs[size] = step

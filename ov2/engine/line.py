@@ -9,7 +9,7 @@ from collections import Counter, deque
 from dataclasses import dataclass, field
 
 from ov2.context import Context
-from ov2.engine.passage import Passage
+from ov2.engine.passage import Passage, Piece
 from ov2.engine.work import Arrival, Question
 from ov2.model import OV2Model
 from ov2.pages import PagePool
@@ -72,26 +72,30 @@ class Line:
 
     def passage(self, context: Context, group: EncodedGroup, zero_s: float | None = None) -> Passage:
         """A group's tokens."""
-        ids = self.window.tokens(group, zero_s)
-        return Passage(context, ids, self.text.image_pad, group.vision_tokens, group)
+        return Passage(context, [self._piece(group, zero_s)], self.text.image_pad)
+
+    def _piece(self, group: EncodedGroup, zero_s: float | None = None) -> Piece:
+        return Piece(self.window.tokens(group, zero_s), group.vision_tokens, group)
 
     def begin_renewal(self) -> None:
         """Write the window anew, beside the old one. Timestamp zero of an empty one is the group that waits for it."""
         groups = self.window.groups
         waiting = self.arrival.group.start_s if self.arrival is not None else self.window.zero_s
         context = Context(self.model, self.pool)
-        passage = Passage(context, system_tokens(self.text), self.text.image_pad)
+        passage = Passage(context, [Piece(system_tokens(self.text))], self.text.image_pad)
         self.renewal = Renewal(self, context, groups[0].start_s if groups else waiting, deque(groups), passage)
 
     def go_on_renewing(self) -> None:
-        """The renewal's passage is written: take up its next group, or put the new window in place."""
+        """The renewal's passage is written: take up the groups that it has to hold."""
         renewal = self.renewal
         assert renewal is not None, "expected a renewal"
         if not renewal.has_system_text:
             renewal.has_system_text = True
             renewal.context.skip(self.limits.recall_tokens)
         if renewal.todo:
-            renewal.passage = self.passage(renewal.context, renewal.todo.popleft(), renewal.zero_s)
+            pieces = [self._piece(group, renewal.zero_s) for group in renewal.todo]
+            renewal.todo.clear()
+            renewal.passage = Passage(renewal.context, pieces, self.text.image_pad)
 
     @property
     def is_renewed(self) -> bool:

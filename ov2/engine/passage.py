@@ -1,7 +1,7 @@
-"""Tokens that go into a new segment of a context, a few at a time.
+"""Tokens that go into new segments of a context, a few at a time.
 
-In: a context, tokens, vision tokens. Out: writings of at most so many tokens, in order; after each its commit. An answer is a passage
-that grows by one token at a time.
+In: a context, pieces of tokens and vision tokens, one per segment. Out: writings of at most so many tokens, in order; after each its
+commit. An answer is a passage that grows by one token at a time; a renewal is one of many pieces, several of which go in one writing.
 
 Shape letters: V vision tokens, D width.
 """
@@ -9,54 +9,76 @@ Shape letters: V vision tokens, D width.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import NamedTuple
 
 from torch import Tensor
 
-from ov2.context import Context
+from ov2.context import Context, Run
 from ov2.segment import EncodedGroup
 from ov2.writing import Writing
+
+
+class Piece(NamedTuple):
+    """Tokens of one segment."""
+
+    ids: list[int]
+    vision_VD: Tensor | None = None
+    group: EncodedGroup | None = None
 
 
 class Passage:
     """`left` tokens are still to be written. Close it: its context's pages go back."""
 
-    def __init__(
-        self,
-        context: Context,
-        ids: Sequence[int],
-        image_pad: int,
-        vision_VD: Tensor | None = None,
-        group: EncodedGroup | None = None,
-    ) -> None:
+    def __init__(self, context: Context, pieces: Sequence[Piece], image_pad: int) -> None:
         self.context = context
-        self._ids, self._image_pad = list(ids), image_pad
-        self._vision_VD, self._group = vision_VD, group
-        self._num_written = self._num_vision = 0
+        self._pieces, self._image_pad = list(pieces), image_pad
+        self._done = self._next = _Place()
 
     @property
     def left(self) -> int:
-        return len(self._ids) - self._num_written
+        return sum(len(piece.ids) for piece in self._pieces[self._done.piece :]) - self._done.ids
 
     def add(self, token: int) -> None:
         """One more token at the end."""
-        self._ids.append(token)
+        if self._done.piece == len(self._pieces):
+            last = self._pieces[-1]
+            self._done = _Place(len(self._pieces) - 1, len(last.ids), len(last.vision_VD) if last.vision_VD is not None else 0)
+        self._pieces[-1].ids.append(token)
 
     def next(self, most: int) -> Writing:
         """The next tokens, at most so many. Raises `PagesError` when no page is free for them."""
-        ids = self._ids[self._num_written : self._num_written + most]
-        vision_VD = None
-        if self._vision_VD is not None and (num_vision := ids.count(self._image_pad)):
-            vision_VD = self._vision_VD[self._num_vision : self._num_vision + num_vision]
-        if self._num_written:
-            return self.context.more(ids, vision_VD)
-        return self.context.begin(ids, vision_VD, self._group)
+        place, runs = self._done, []
+        while most and place.piece < len(self._pieces):
+            piece = self._pieces[place.piece]
+            ids = piece.ids[place.ids : place.ids + most]
+            num_vision = ids.count(self._image_pad) if piece.vision_VD is not None else 0
+            vision_VD = (
+                piece.vision_VD[place.vision : place.vision + num_vision]
+                if piece.vision_VD is not None and num_vision
+                else None
+            )
+            runs.append(Run(ids, vision_VD, piece.group, goes_on=place.ids > 0))
+            most -= len(ids)
+            is_whole = place.ids + len(ids) == len(piece.ids)
+            place = (
+                _Place(place.piece + 1) if is_whole else _Place(place.piece, place.ids + len(ids), place.vision + num_vision)
+            )
+        self._next = place
+        return self.context.write(runs)
 
     def commit(self, writing: Writing) -> None:
         """They are written."""
         self.context.commit(writing)
-        self._num_written += writing.num_tokens
-        self._num_vision += writing.vision_VD.shape[0] if writing.vision_VD is not None else 0
+        self._done = self._next
 
     def close(self) -> None:
         """Closing twice is fine."""
         self.context.close()
+
+
+class _Place(NamedTuple):
+    """How far a passage is: the piece, and the tokens and vision tokens of it that are written."""
+
+    piece: int = 0
+    ids: int = 0
+    vision: int = 0

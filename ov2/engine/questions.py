@@ -10,7 +10,7 @@ from contextlib import suppress
 
 from torch import Tensor
 
-from ov2.engine.passage import Passage
+from ov2.engine.passage import Passage, Piece
 from ov2.engine.state import Owner, State
 from ov2.engine.work import Ended, Question, Started
 from ov2.errors import OV2Error, PagesError
@@ -112,7 +112,7 @@ class Questions:
 
         state, context = self._state, window.context.fork(keep)
         vision_VD = peek.vision_tokens if peek is not None else None
-        question.passage = Passage(context, prompt, state.text.image_pad, vision_VD)
+        question.passage = Passage(context, [Piece(prompt, vision_VD)], state.text.image_pad)
         question.wording = Wording(state.model.config, state.text, question.sampling)
         question.tell(
             Started(

@@ -10,7 +10,7 @@ from contextlib import suppress
 
 from torch import Tensor
 
-from ov2.engine.passage import Passage
+from ov2.engine.passage import Passage, Piece
 from ov2.engine.state import Owner, State
 from ov2.engine.verdict import Verdict
 from ov2.engine.work import Judgement, Statement
@@ -55,7 +55,7 @@ class Statements:
             if not judgement.statements:
                 image_pad, context = self._state.text.image_pad, trunk.passage.context
                 judgement.statements = [
-                    Statement(judgement, Passage(context.fork(), tail, image_pad)) for tail in judgement.tails
+                    Statement(judgement, Passage(context.fork(), [Piece(list(tail))], image_pad)) for tail in judgement.tails
                 ]
             owners += [one for one in judgement.statements if one.margin is None]
         return owners
@@ -67,7 +67,7 @@ class Statements:
         line.window.require_room(len(tokens) + max(map(len, judgement.tails)))
         context = line.window.context.fork()
         vision_VD = peek.vision_tokens if peek is not None else None
-        passage = Passage(context, tokens, self._state.text.image_pad, vision_VD, peek)
+        passage = Passage(context, [Piece(tokens, vision_VD, peek)], self._state.text.image_pad)
         judgement.trunk = Statement(judgement, passage, is_trunk=True)
         return judgement.trunk
 
