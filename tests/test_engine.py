@@ -242,6 +242,7 @@ def test_when_the_device_is_behind_the_oldest_group_is_skipped(
         stream = engine.open("front")
         futures = [stream.append(made_group(0, 0.0))]
         time.sleep(0.1)  # it is at the encoder
+        assert stream.pressure == 0.0
         futures += [stream.append(made_group(index, float(index))) for index in range(1, 8)]
         go_on.set()
         stream.wait(WAIT_S)
@@ -249,6 +250,8 @@ def test_when_the_device_is_behind_the_oldest_group_is_skipped(
         assert skipped == [1, 2, 3, 4]
         assert engine.stats().shed["model_behind"] == 4
         assert stream.skipped == {"model_behind": 4}
+        stream.count_shed("quota_widened")
+        assert engine.stats().shed["quota_widened"] == 1
         assert stream.window == (0.0, 8.0)
 
 
@@ -309,6 +312,28 @@ def test_answers_share_too_few_pages_one_after_another(model: OV2Model, text: Te
         assert any(ends)
         assert engine.num_questions == 0
         assert "".join(stream.ask("How many?", max_tokens=40))
+
+
+def test_more_statements_than_pages_take_turns(model: OV2Model, text: TextTokenizer) -> None:
+    limits = SessionSettings(window_tokens=100, branch_tokens=100, max_positions=400, page_tokens=16)
+    reserved = scheduler.reserved_pages(limits.resolve(max_positions=400, max_timestamp_s=1e9))
+    statements = [f"It is number {index}." for index in range(40)]
+    margins = []
+    for num_pages in (reserved, 40 * reserved):
+        with Engine(model, EngineSettings(session=limits, num_pages=num_pages, step_tokens=2048), text=text) as engine:
+            stream = engine.open("front")
+            stream.append(made_group(0, 0.0, canvases=1)).result(WAIT_S)
+            margins.append(stream.judge(statements))
+            assert (engine.stats().shed.get("out_of_pages", 0) > 0) == (num_pages == reserved)
+    assert margins[0] == pytest.approx(margins[1], abs=1e-4)
+
+
+def test_a_group_that_is_cancelled_while_it_waits_touches_nobody(engine: Engine, stream: Stream) -> None:
+    for index in range(6, 60):
+        stream.append(made_group(index, float(index))).cancel()
+    stream.wait(WAIT_S)
+    assert engine.alive
+    assert "".join(stream.ask("Red?", max_tokens=3))
 
 
 def test_a_failure_reaches_everybody_who_waits(

@@ -60,6 +60,7 @@ class AnyOrder(RuleBasedStateMachine):
         self.told: dict[int, list[Told]] = {}
         self.judgements: list[Judgement] = []
         self.num_groups = 0
+        self.held: tuple[int, ...] = ()
 
     def _compare(self, desk: type[Questions] | type[Statements]) -> None:
         written = desk.written
@@ -78,7 +79,7 @@ class AnyOrder(RuleBasedStateMachine):
     def open_or_close(self, name: str) -> None:
         if name in self.lines:
             self.scheduler.close(self.lines.pop(name))
-        else:
+        elif not self.held:
             self.lines[name] = self.scheduler.open(name)
             self.now_s[name] = 0.0
 
@@ -143,6 +144,18 @@ class AnyOrder(RuleBasedStateMachine):
     def cancel(self, pick: int) -> None:
         self.questions[pick % len(self.questions)].cancelled = True
 
+    @rule(left=st.integers(0, 12))
+    def hold_pages(self, left: int) -> None:
+        """All but a few free pages are away for a while."""
+        pool = self.scheduler.pool
+        self.held += pool.take(max(0, pool.num_pages - pool.num_used - left))
+
+    @precondition(lambda self: self.held)
+    @rule()
+    def give_pages_back(self) -> None:
+        self.scheduler.pool.release(self.held)
+        self.held = ()
+
     @rule(count=st.integers(1, 8))
     def step(self, count: int) -> None:
         self._steps(count)
@@ -161,6 +174,7 @@ class AnyOrder(RuleBasedStateMachine):
 
     def teardown(self) -> None:
         """Everything that was asked comes to its end, and every page comes back."""
+        self.scheduler.pool.release(self.held)
         for _ in range(2000):
             if not self.scheduler.has_work:
                 break

@@ -147,3 +147,13 @@ def test_a_stream_of_keyframes_alone_is_cut_by_its_longest_span() -> None:
     partition = OnlinePartition(QuotaController(100.0, bin_s=BIN_S, first_tokens=900), bin_s=BIN_S, t_min_s=1.5, t_max_s=6.0)
     spans = [span for i in range(400) for span in partition.push(i / 10, 0.0)]
     assert {span.closed_by for span in spans} == {"max_span"}
+
+
+def test_a_widened_quota_is_so_many_times_larger_until_told_otherwise() -> None:
+    quota = QuotaController(100.0, bin_s=0.5, first_tokens=400.0)
+    quota.see_bin(1000.0)
+    usual = quota.value()
+    quota.widen(2.5)
+    assert quota.value() == pytest.approx(2.5 * usual)
+    quota.widen(1.0)
+    assert quota.value() == usual

@@ -1,32 +1,27 @@
-"""What callers hold of an engine: streams, replies, and the one thread that owns the device.
+"""The engine, and the one thread that owns the device.
 
-In: groups, questions and statements from any thread. Out: replies that are read piece by piece, margins, figures. A call never waits
-for the device unless it says so; what it wants is put in the thread's inbox, and taken up between two steps.
+In: work from any thread. Out: streams to use it through, figures. What is wanted of the device is put in the thread's inbox, and taken up
+between two steps.
 """
 
 from __future__ import annotations
 
 import logging
-import queue
 import threading
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable
 from concurrent.futures import Future
 from types import TracebackType
 from typing import TypeVar
 
-from ov2.canvas import CanvasGroup
 from ov2.engine.figures import EngineStats
-from ov2.engine.line import Line
 from ov2.engine.scheduler import Scheduler
 from ov2.engine.settings import EngineSettings, require_kernels
-from ov2.engine.work import Arrival, Ended, Judgement, Question, Started, Told
-from ov2.errors import CapacityError, ClosedError, PromptError, SessionError
+from ov2.engine.stream import Stream
+from ov2.errors import CapacityError, ClosedError, SessionError
 from ov2.model import OV2Model
-from ov2.prompt import question_tokens
-from ov2.sampling import Sampling
 from ov2.session import tokenizer_of
-from ov2.session_settings import Limits, SessionSettings
+from ov2.session_settings import SessionSettings
 from ov2.text import TextTokenizer
 
 log = logging.getLogger(__name__)
@@ -68,12 +63,12 @@ class Engine:
         """A stream with an empty window, with the engine's settings where it has none of its own; waits for the device. Raises
         `CapacityError` when the pages are spoken for, `SessionError` for a name in use or settings that do not fit."""
         return Stream(
-            self, self._scheduler, self._text, self._call(lambda: self._scheduler.open(name, settings, max_waiting_groups))
+            self, self._scheduler, self._text, self.call(lambda: self._scheduler.open(name, settings, max_waiting_groups))
         )
 
     def stats(self) -> EngineStats:
         """Figures as of now."""
-        return self._scheduler.stats() if self._has_ended else self._call(self._scheduler.stats)
+        return self._scheduler.stats() if self.has_ended else self.call(self._scheduler.stats)
 
     @property
     def alive(self) -> bool:
@@ -103,10 +98,11 @@ class Engine:
         self.close()
 
     @property
-    def _has_ended(self) -> bool:
+    def has_ended(self) -> bool:
+        """Whether it takes nothing more."""
         return self._closing or self.failure is not None or not self._thread.is_alive()
 
-    def _call(self, work: Callable[[], Result]) -> Result:
+    def call(self, work: Callable[[], Result]) -> Result:
         """Run something between two steps, and wait for it."""
         future: Future[Result] = Future()
 
@@ -116,12 +112,13 @@ class Engine:
             except Exception as error:  # noqa: BLE001  whatever it was, it belongs to the caller
                 future.set_exception(error)
 
-        self._post(run)
+        self.post(run)
         return future.result()
 
-    def _post(self, work: Callable[[], None]) -> None:
+    def post(self, work: Callable[[], None]) -> None:
+        """Run something between two steps; does not wait. Raises `ClosedError`, or `SessionError` when the engine has failed."""
         with self._turn:
-            if self._has_ended:
+            if self.has_ended:
                 raise self._ended()
             self._inbox.append(work)
             self._turn.notify()
@@ -158,7 +155,8 @@ class Engine:
             self._turn.wait_for(lambda: self._closing or self._inbox or self._scheduler.has_work)
             return not self._closing
 
-    def _take_question(self) -> None:
+    def take_question(self) -> None:
+        """Count a question in. Raises `CapacityError` when there are as many as may be."""
         with self._turn:
             if self._num_questions >= self.settings.max_questions:
                 raise CapacityError(
@@ -167,212 +165,7 @@ class Engine:
                 )
             self._num_questions += 1
 
-    def _end_question(self) -> None:
+    def end_question(self) -> None:
+        """Count it out."""
         with self._turn:
             self._num_questions -= 1
-
-
-class Stream:
-    """One stream of an engine, for any thread."""
-
-    def __init__(self, engine: Engine, scheduler: Scheduler, text: TextTokenizer, line: Line) -> None:
-        self._engine, self._scheduler, self._text, self._line = engine, scheduler, text, line
-
-    @property
-    def name(self) -> str:
-        return self._line.name
-
-    @property
-    def limits(self) -> Limits:
-        """The settings in force."""
-        return self._line.limits
-
-    @property
-    def window(self) -> tuple[float, float] | None:
-        """Media seconds (start, end) in the window; None before the first group."""
-        return self._line.window.span_s
-
-    @property
-    def num_tokens(self) -> int:
-        """Tokens in the window, the system text included."""
-        return self._line.window.num_tokens
-
-    @property
-    def pressure(self) -> float:
-        """How full the line of waiting groups is, 0 to 1: a tokenizer that makes fewer, longer groups relieves it."""
-        return min(1.0, len(self._line.waiting) / self._line.max_waiting)
-
-    @property
-    def skipped(self) -> dict[str, int]:
-        """Groups that were left out, by reason."""
-        return dict(self._line.skipped)
-
-    def append(self, group: CanvasGroup) -> Future[None]:
-        """Take a closed group in; does not wait. The future tells when it is written, or why it was left out: `SessionError` when it is
-        larger than the window or older than the last one, `CapacityError` when the device is behind."""
-        arrival = Arrival(group=group, future=Future())
-        self._post(lambda: self._scheduler.append(self._line, arrival))
-        return arrival.future
-
-    def ask(
-        self,
-        question: str,
-        *,
-        peek: CanvasGroup | None = None,
-        since_s: float | None = None,
-        max_tokens: int = 64,
-        temperature: float = 0.0,
-        top_p: float = 1.0,
-        seed: int | None = None,
-        min_tokens: int = 0,
-    ) -> Reply:
-        """Ask on a branch that sees the groups appended before, the still-open group `peek`, and the question; the stream stays as it is.
-
-        `since_s`: only groups that end later than this. Returns at once; iterate over the reply for pieces of text. Raises `PromptError`
-        when the question is empty or the sampling is out of range, `CapacityError` when too many wait; a question that does not fit
-        beside the window fails when it is read.
-        """
-        told: queue.SimpleQueue[Told] = queue.SimpleQueue()
-        sampling = Sampling(max_tokens=max_tokens, min_tokens=min_tokens, temperature=temperature, top_p=top_p, seed=seed)
-        return Reply(self.submit(question, told.put, sampling, peek=peek, since_s=since_s), told, self._engine)
-
-    def submit(
-        self,
-        question: str,
-        tell: Callable[[Told], None],
-        sampling: Sampling | None = None,
-        *,
-        peek: CanvasGroup | None = None,
-        since_s: float | None = None,
-    ) -> Question:
-        """`ask` for callers with an event loop: what becomes of it is told on the device's thread, which must not be held up."""
-        tail = question_tokens(self._text, question)
-        sampling = sampling or Sampling()
-        most = self.limits.max_positions - self.limits.recall_tokens
-        if sampling.max_tokens > most:
-            raise PromptError(
-                f"max_tokens: expected at most {most}, the positions of a window, got {sampling.max_tokens}; ask for fewer"
-            )
-        engine = self._engine
-
-        def told(item: Told) -> None:
-            if isinstance(item, Ended):
-                engine._end_question()
-            try:
-                tell(item)
-            except Exception:  # a listener's trouble is its own
-                log.exception("stream %s: a listener failed; its question is cancelled", self.name)
-                asked.cancelled = True
-
-        asked = Question(line=self._line, tail=tail, sampling=sampling, tell=told, peek=peek, since_s=since_s)
-        engine._take_question()
-        try:
-            self._post(lambda: self._scheduler.ask(asked))
-        except SessionError:
-            engine._end_question()
-            raise
-        return asked
-
-    def judge(
-        self, statements: Sequence[str], *, peek: CanvasGroup | None = None, within_s: float | None = None
-    ) -> list[float]:
-        """Margins of statements about the window and the still-open group `peek`: log-odds that each holds, as far as the checkpoint is
-        calibrated; all of them in one pass over the window.
-
-        Waits for the device. A statement that is a question is asked as it is. `within_s`: raises `CapacityError` when the device does not
-        get to it in time. Raises `PromptError` for an empty statement.
-        """
-        if not statements:
-            return []
-        tails = [self._scheduler.verdict.tail(statement) for statement in statements]
-        future: Future[list[float]] = Future()
-        judgement = Judgement(line=self._line, tails=tails, future=future, peek=peek, within_s=within_s)
-        self._post(lambda: self._scheduler.judge(judgement))
-        return future.result()
-
-    def wait(self, timeout_s: float | None = None) -> None:
-        """Until all groups appended so far are written or left out. Raises `TimeoutError`."""
-        future: Future[None] = Future()
-        self._post(lambda: self._scheduler.tell_when_settled(self._line, future))
-        future.result(timeout_s)
-
-    def renew(self, timeout_s: float | None = None) -> None:
-        """Write the window anew now, from position and timestamp zero; it is done by itself when a trained limit comes near. Waits for the
-        device. Raises `TimeoutError`."""
-        future: Future[None] = Future()
-        self._post(lambda: self._scheduler.renew(self._line, future))
-        future.result(timeout_s)
-
-    def close(self) -> None:
-        """End the stream: answers are cut short, pages are free. Closing twice is fine."""
-        if not self._line.closed and not self._engine._has_ended:
-            self._engine._call(lambda: self._scheduler.close(self._line) if not self._line.closed else None)
-
-    def __enter__(self) -> Stream:
-        return self
-
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
-        self.close()
-
-    def _post(self, work: Callable[[], None]) -> None:
-        if self._line.closed and self._engine.alive:
-            raise ClosedError(f"stream {self.name!r}: expected an open one, got one that is closed")
-        self._engine._post(work)
-
-
-class Reply(Iterator[str]):
-    """An answer while it is written: iterate for pieces of text; close it, or let it go, and the device stops writing.
-
-    `started` tells what it sees, once it has begun. After the last piece: `text`, `num_tokens`, `first_token_s` from the question to the
-    first token, `finish_reason` (`stop`, `length`, `cancelled`). Iterating raises `PromptError` or `SessionError` when it failed.
-    """
-
-    def __init__(self, question: Question, told: queue.SimpleQueue[Told], engine: Engine) -> None:
-        self._question, self._told, self._engine = question, told, engine
-        self.started: Started | None = None
-        self.ended: Ended | None = None
-        self.text = ""
-
-    @property
-    def num_tokens(self) -> int:
-        return self.ended.num_tokens if self.ended is not None else 0
-
-    @property
-    def first_token_s(self) -> float | None:
-        return self._question.first_token_s
-
-    @property
-    def finish_reason(self) -> str | None:
-        return self.ended.finish_reason if self.ended is not None else None
-
-    @property
-    def window(self) -> tuple[float, float] | None:
-        """Media seconds (start, end) that the answer saw."""
-        return self.started.window if self.started is not None else None
-
-    def __next__(self) -> str:
-        while self.ended is None:
-            item = self._told.get()
-            if isinstance(item, str):
-                self.text += item
-                return item
-            if isinstance(item, Started):
-                self.started = item
-            else:
-                self.ended = item
-                if item.error is not None:
-                    raise item.error
-        raise StopIteration
-
-    def close(self) -> None:
-        """Stop writing. Closing twice is fine."""
-        self._question.cancelled = True
-
-    def __enter__(self) -> Reply:
-        return self
-
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
-        self.close()
-
-    def __del__(self) -> None:
-        self._question.cancelled = True

@@ -19,8 +19,9 @@ class EngineStats:
 
     - `streams` open, `pages_used` of `num_pages`; `waiting_groups`, `waiting_questions`, `running_answers` now.
     - `groups` appended, `answers` finished, `tokens` written by answers, `judged` statements, `renewals`, `steps`.
-    - `shed`: work that was put off or left out, by reason: `renewal_waits` (steps in which a renewal got no tokens),
-      `model_behind` (groups skipped), `refused_group`, `statements`, `out_of_memory` (steps tried again, smaller), `out_of_pages`.
+    - `shed`: work that was put off or left out, by reason: `renewal_waits` (steps in which a renewal got no tokens), `quota_widened`
+      (groups that were made longer), `model_behind` (groups skipped), `refused_group`, `statements`, `out_of_memory` (steps tried
+      again, smaller), `out_of_pages`.
     - `first_token_ms`, `append_ms` (from `append` to written): p50, p95 and p99 of the newest.
     - `busy_s`: time spent in steps.
     """

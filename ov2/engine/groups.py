@@ -13,7 +13,7 @@ from torch import Tensor
 from ov2.engine.line import Draft, Line
 from ov2.engine.state import Owner, State
 from ov2.engine.work import Arrival
-from ov2.errors import CapacityError, PagesError, SessionError
+from ov2.errors import CapacityError, SessionError
 
 log = logging.getLogger(__name__)
 
@@ -33,7 +33,8 @@ class Groups:
             line.num_settled += 1
             line.skipped["model_behind"] += 1
             self._state.tally.shed["model_behind"] += 1
-            oldest.future.set_exception(CapacityError(f"group {oldest.group.group_id}: skipped, the device is behind"))
+            if oldest.future.set_running_or_notify_cancel():
+                oldest.future.set_exception(CapacityError(f"group {oldest.group.group_id}: skipped, the device is behind"))
 
     def take_up(self) -> None:
         """The next group of every line."""
@@ -66,10 +67,7 @@ class Groups:
             owner.arrival.future.set_result(None)
 
     def failed(self, owner: Owner, error: Exception) -> None:
-        """Without pages it waits while answers may give theirs back."""
         assert isinstance(owner, Draft), "expected a draft"
-        if isinstance(error, PagesError) and self._state.running:
-            return
         owner.line.draft = None
         owner.passage.close()
         self.leave_out(owner.line, owner.arrival, error)

@@ -13,7 +13,7 @@ from torch import Tensor
 from ov2.engine.passage import Passage, Piece
 from ov2.engine.state import Owner, State
 from ov2.engine.work import Ended, Question, Started
-from ov2.errors import OV2Error, PagesError
+from ov2.errors import OV2Error
 from ov2.segment import Segment
 from ov2.wording import Wording
 
@@ -72,10 +72,8 @@ class Questions:
             owner.passage.add(owner.wording.token)
 
     def failed(self, owner: Owner, error: Exception) -> None:
-        """Without pages it waits while others may give theirs back; the youngest gives way."""
         assert isinstance(owner, Question), "expected a question"
-        if not isinstance(error, PagesError) or owner is self._state.running[-1]:
-            self.end(owner, "failed", error)
+        self.end(owner, "failed", error)
 
     def end(self, question: Question, reason: str, error: Exception | None = None) -> None:
         """An answer is over, however it ended."""

@@ -142,6 +142,10 @@ class Scheduler:
         before = line.window.num_renewals
         self._watched.append((lambda: line.closed or line.window.num_renewals > before, future))
 
+    def count_shed(self, reason: str) -> None:
+        """Count what a caller put off or left out because the device is behind."""
+        self._state.tally.shed[reason] += 1
+
     def close(self, line: Line, error: Exception | None = None) -> None:
         """End a stream: answers are cut short, groups forgotten, pages free. `error`: why, if not because it was asked for."""
         state = self._state
@@ -248,25 +252,40 @@ class Scheduler:
             self._groups.leave_out(next(line for line in self._state.lines.values() if line.arrival is one), one, error)
 
     def _parts(self) -> list[_Part]:
-        """What a step writes: from each desk in order, while tokens are left."""
+        """What a step writes: from each desk in order, while tokens are left.
+
+        Without pages an owner waits while anything else gets on, which gives pages back in the end; background renewals give theirs at
+        once. When nothing gets on, the last that asked fails.
+        """
         parts: list[_Part] = []
-        budget = self._step_tokens
+        short: list[tuple[Desk, Owner, PagesError]] = []
+        budget, freed = self._step_tokens, False
         for desk in self._desks:
+            in_background = desk is self._renewals
+            if in_background and short:
+                break
             for owner in desk.owners():
                 passage = owner.passage
                 assert passage is not None, "expected a passage"
                 if parts and budget < min(passage.left, self._step_tokens // WORTH_SHARE):
-                    self._state.tally.shed["renewal_waits"] += desk is self._renewals
+                    if in_background:
+                        self._state.tally.shed["renewal_waits"] += 1
                     break
                 try:
                     writing = passage.next(budget)
                 except PagesError as error:
                     self._state.tally.shed["out_of_pages"] += 1
-                    if not self._state.drop_renewals():
+                    if in_background:
                         desk.failed(owner, error)
+                    else:
+                        freed = self._state.drop_renewals() or freed
+                        short.append((desk, owner, error))
                     continue
                 parts.append(_Part(desk, owner, passage, writing))
                 budget -= writing.num_tokens
+        if short and not parts and not freed:
+            last, owner, shortage = short[-1]
+            last.failed(owner, shortage)
         return parts
 
     def _run(self, parts: list[_Part]) -> None:

@@ -29,7 +29,7 @@ class Owner(Protocol):
 
 class Desk(Protocol):
     """One kind of work. `owners` are those with tokens to write, the first first; what becomes of a writing goes to `written` (with the
-    logits of its last token, once all tokens are written), `failed`, or `no_pages`."""
+    logits of its last token, once all tokens are written) or `failed`."""
 
     def owners(self) -> list[Owner]: ...
 

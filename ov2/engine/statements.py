@@ -14,7 +14,7 @@ from ov2.engine.passage import Passage, Piece
 from ov2.engine.state import Owner, State
 from ov2.engine.verdict import Verdict
 from ov2.engine.work import Judgement, Statement
-from ov2.errors import CapacityError, PagesError, PromptError
+from ov2.errors import CapacityError, PromptError
 
 LATE = "statements: expected to begin in time, the device was busy; judge fewer, or wait longer"
 
@@ -82,12 +82,8 @@ class Statements:
             self.end(judgement)
 
     def failed(self, owner: Owner, error: Exception) -> None:
-        """Without pages they wait while anything else may give its own back."""
         assert isinstance(owner, Statement), "expected a statement"
-        judgement = owner.judgement
-        others = self._state.running or any(one.margin is not None for one in judgement.statements)
-        if not (isinstance(error, PagesError) and others):
-            self.end(judgement, error)
+        self.end(owner.judgement, error)
 
     def end(self, judgement: Judgement, error: Exception | None = None) -> None:
         with suppress(ValueError):

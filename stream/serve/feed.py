@@ -78,8 +78,13 @@ class Feed:
     def push(self, packet: Packet) -> list[CanvasGroup]:
         """Tokenize a packet; groups that it closed join the stream."""
         with self._lock:
-            self._tokenizer.widen(1.0 + (WIDEST - 1.0) * self._stream.pressure)
-            return self._append(self._tokenizer.push(packet))
+            pressure = self._stream.pressure
+            self._tokenizer.widen(1.0 + (WIDEST - 1.0) * pressure)
+            groups = self._append(self._tokenizer.push(packet))
+            if groups and pressure:
+                with suppress(ClosedError):
+                    self._stream.count_shed("quota_widened")
+            return groups
 
     def flush(self) -> list[CanvasGroup]:
         """Close the open group: the camera's stream has ended."""
