@@ -24,7 +24,7 @@ demo: setup
 
 test: setup
 	./scripts/system_packages.sh
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n auto --dist loadfile
 
 check: setup
 	$(BIN)/ruff format --check .

@@ -118,6 +118,25 @@ class Context:
             self._pool.share(segment.pages)
         return branch
 
+    def fork_first(self) -> Context:
+        """A branch of the first segment alone, which goes on right behind it."""
+        first = self.segments[0]
+        branch = self.fork(lambda segment: segment is first)
+        branch.next_position = first.first_position + first.num_tokens
+        return branch
+
+    def take_behind_first(self, branch: Context) -> None:
+        """Share what a branch of the first segment wrote behind it; the branch may be closed. Positions go on where they were."""
+        own, older = self.segments, branch.segments[1:]
+        assert not older or older[-1].first_position + older[-1].num_tokens <= self._free_until(), "recall: positions are taken"
+        for segment in older:
+            self._pool.share(segment.pages)
+        self.segments = (*own[:1], *older, *own[1:])
+
+    def _free_until(self) -> int:
+        """The first position behind the first segment that is taken."""
+        return self.segments[1].first_position if len(self.segments) > 1 else self.next_position
+
     def adopt(self, branch: Context) -> None:
         """Take the last segment of a branch as this context's own; the branch may be closed."""
         segment = branch.segments[-1]

@@ -22,7 +22,7 @@ from ov2.sampling import Sampling
 from ov2.segment import EncodedGroup
 from ov2.session_settings import Limits, SessionSettings
 from ov2.text import TextTokenizer
-from ov2.window import Window
+from ov2.window import Window, span_of
 
 
 class Session:
@@ -142,7 +142,7 @@ class Session:
             prompt,
             None if encoded is None else encoded.vision_tokens,
             sampling,
-            window=self._window.span_with(encoded),
+            window=span_of([*self.groups, *([encoded] if encoded is not None else [])]),
             asked_s=asked_s,
             clock=self._clock,
         )

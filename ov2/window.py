@@ -6,6 +6,9 @@ at once, and the engine does, together with the work of other streams.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from itertools import pairwise
+
 from ov2.context import Context
 from ov2.errors import PromptError, SessionError
 from ov2.prompt import run_tokens
@@ -51,14 +54,34 @@ class Window:
     @property
     def span_s(self) -> tuple[float, float] | None:
         """Media seconds (start, end) in the window; None before the first group."""
-        groups = self.groups
-        return (groups[0].start_s, groups[-1].end_s) if groups else None
+        return span_of(self.groups)
 
-    def span_with(self, peek: EncodedGroup | None, since_s: float | None = None) -> tuple[float, float] | None:
-        """The same as a branch sees it: with a peek, and without groups that end by `since_s`."""
-        groups = [*self.groups, *([peek] if peek is not None else [])]
-        seen = [group for group in groups if since_s is None or group.end_s > since_s]
-        return (seen[0].start_s, seen[-1].end_s) if seen else None
+    def require_recall(
+        self, recalled: Sequence[EncodedGroup], needed: int, peek: EncodedGroup | None = None, *, beside: bool
+    ) -> None:
+        """Raise `PromptError` unless older groups fit: `beside` the window into the positions kept free for them, else with `needed`
+        more tokens and the peek into a window of their own, inside the trained limits."""
+        limits, zero_s = self.limits, recalled[0].start_s
+        num = sum(len(self.tokens(group, zero_s)) for group in recalled)
+        system = self.context.segments[0].num_tokens
+        most = (
+            limits.recall_tokens
+            if beside
+            else min(limits.window_tokens + limits.recall_tokens, limits.max_positions - needed) - system
+        )
+        if num > most:
+            setting = "recall_tokens" if beside else "window_tokens"
+            raise PromptError(
+                f"recall: expected at most {most} tokens of older groups, got {num}; set {setting} higher, or recall fewer"
+            )
+        if any(late.start_s < early.start_s for early, late in pairwise(recalled)):
+            raise PromptError("recall: expected groups in order of time, got others; sort them by start_s")
+        last = recalled[-1] if beside or peek is None else peek
+        if last.end_s - zero_s > limits.max_timestamp_s:
+            raise PromptError(
+                f"recall: expected groups within {limits.max_timestamp_s:g} s of each other, the trained times, got "
+                f"{last.end_s - zero_s:.1f} s; recall a shorter time"
+            )
 
     def tokens(self, group: EncodedGroup, zero_s: float | None = None) -> list[int]:
         """Tokens of a group with timestamps from `zero_s`, by default the window's; before the first group, from its own start."""
@@ -148,3 +171,8 @@ class Window:
 
     def _num_pages(self) -> int:
         return sum(len(segment.pages) for segment in self.context.segments)
+
+
+def span_of(groups: Sequence[EncodedGroup]) -> tuple[float, float] | None:
+    """Media seconds (start, end) that groups in order of time cover; None without one."""
+    return (groups[0].start_s, groups[-1].end_s) if groups else None

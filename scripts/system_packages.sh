@@ -3,7 +3,8 @@
 set -euo pipefail
 
 packages=(mosquitto redis-server python3-gi gir1.2-gst-rtsp-server-1.0 gstreamer1.0-rtsp gstreamer1.0-libav
-  gstreamer1.0-plugins-base gstreamer1.0-plugins-good gstreamer1.0-plugins-bad gstreamer1.0-plugins-ugly)
+  gstreamer1.0-plugins-base gstreamer1.0-plugins-good gstreamer1.0-plugins-bad gstreamer1.0-plugins-ugly
+  gir1.2-gst-plugins-bad-1.0 gstreamer1.0-nice glib-networking openssl chromium gcc libc6-dev)
 
 missing=()
 for package in "${packages[@]}"; do

@@ -4,7 +4,11 @@ StreamError
 ├── SourceError       a camera or file that cannot be opened or read (credentials are never in the text)
 ├── CodecError        a stream whose codec we cannot take evidence from
 ├── SettingsError     a setting that is unknown or out of range
-└── PublishError      an MQTT broker that cannot be reached
+├── PacketLogError    a packet log that cannot be read or written, or a clip that cannot be cut from it
+├── PublishError      an MQTT broker, or another sink of events, that cannot be reached
+│   └── DeliveryRefusedError   a sink that will never take this entry: it is left out, and the loss announced
+├── JournalError      a journal that cannot be read or written now: a full disk, a Redis that is away
+└── RecallError       a memory that cannot be opened, or a time that cannot be recalled
 """
 
 from __future__ import annotations
@@ -26,5 +30,21 @@ class SettingsError(StreamError, ValueError):
     """A setting that is unknown or out of range."""
 
 
+class PacketLogError(StreamError):
+    """A packet log that cannot be read or written, or a clip that cannot be cut from it."""
+
+
 class PublishError(StreamError):
-    """An MQTT broker that cannot be reached."""
+    """An MQTT broker, or another sink of events, that cannot be reached."""
+
+
+class DeliveryRefusedError(PublishError):
+    """A sink that will never take this entry: it is left out, and the loss announced."""
+
+
+class JournalError(StreamError):
+    """A journal that cannot be read or written now: a full disk, a Redis that is away."""
+
+
+class RecallError(StreamError):
+    """A memory that cannot be opened, or a time that cannot be recalled."""

@@ -26,9 +26,10 @@ def free_port() -> int:
 
 
 class Mosquitto:
-    """Can be stopped and started again on the same port, as brokers are."""
+    """Can be stopped and started again on the same port, as brokers are. `persistent`: it keeps sessions over a stop. `tls`: a folder
+    of certificates (`make_certificates`); clients must then bring one of their own."""
 
-    def __init__(self, folder: Path, password: str | None = None) -> None:
+    def __init__(self, folder: Path, password: str | None = None, *, persistent: bool = False, tls: Path | None = None) -> None:
         if not MOSQUITTO.exists():
             pytest.skip("mosquitto is not installed")
         self.port = free_port()
@@ -40,6 +41,11 @@ class Mosquitto:
             users = folder / "users"
             subprocess.run(["mosquitto_passwd", "-b", "-c", users, "ov2", password], check=True, capture_output=True)
             lines.append(f"password_file {users}")
+        if persistent:
+            lines += ["persistence true", f"persistence_location {folder}/", "max_queued_messages 0"]
+        if tls:
+            lines += [f"cafile {tls}/ca.pem", f"certfile {tls}/server.pem", f"keyfile {tls}/server.key"]
+            lines += ["require_certificate true"]
         self._config.write_text("\n".join(lines) + "\n")
         self._process: subprocess.Popen[str] | None = None
 
@@ -64,13 +70,15 @@ class Mosquitto:
 
 
 class Listener:
-    """Subscribes to everything; `wait_for(test)` returns the first message that passes, past or future."""
+    """Subscribes to everything; `wait_for(test)` returns the first message that passes, past or future. With a `name` its session is
+    kept by the broker while it is away, and it connects again by itself."""
 
-    def __init__(self, port: int) -> None:
+    def __init__(self, port: int, name: str | None = None) -> None:
         self.messages: list[paho.MQTTMessage] = []
         self._news = threading.Condition()
         self._subscribed = threading.Event()
-        self._client = paho.Client(paho.CallbackAPIVersion.VERSION2)
+        self._client = paho.Client(paho.CallbackAPIVersion.VERSION2, client_id=name or "", clean_session=name is None)
+        self._client.reconnect_delay_set(1, 1)
         self._client.on_message = self._on_message
         self._client.on_connect = lambda client, *rest: client.subscribe("#", qos=1)
         self._client.on_subscribe = lambda *rest: self._subscribed.set()
@@ -93,9 +101,29 @@ class Listener:
         with self._news:
             return [json.loads(m.payload) for m in self.messages if m.topic.endswith("/events")]
 
+    def send(self, topic: str, payload: str | bytes, *, retain: bool = False) -> None:
+        self._client.publish(topic, payload, qos=1, retain=retain).wait_for_publish(WAIT_S)
+
     def close(self) -> None:
         self._client.disconnect()
         self._client.loop_stop()
+
+
+def make_certificates(folder: Path) -> Path:
+    """An authority, a server for 127.0.0.1, a client; and a stranger's authority."""
+
+    def openssl(*arguments: str) -> None:
+        subprocess.run(["openssl", *arguments], cwd=folder, check=True, capture_output=True)
+
+    for authority in ("ca", "other"):
+        subject = ["-subj", f"/CN={authority}", "-days", "2", "-nodes"]
+        openssl("req", "-x509", "-newkey", "rsa:2048", "-keyout", f"{authority}.key", "-out", f"{authority}.pem", *subject)
+    (folder / "names").write_text("subjectAltName=IP:127.0.0.1\n")
+    for name in ("server", "client"):
+        openssl("req", "-newkey", "rsa:2048", "-keyout", f"{name}.key", "-out", f"{name}.csr", "-nodes", "-subj", f"/CN={name}")
+        signing = ["-CA", "ca.pem", "-CAkey", "ca.key", "-CAcreateserial", "-days", "2", "-extfile", "names"]
+        openssl("x509", "-req", "-in", f"{name}.csr", "-out", f"{name}.pem", *signing)
+    return folder
 
 
 @pytest.fixture

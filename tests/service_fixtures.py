@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import faulthandler
 import json
 import threading
 import time
@@ -115,7 +116,11 @@ class RunningService:
     def end(self) -> int | None:
         self.runner.stop()
         self._thread.join(WAIT_S)
-        assert not self._thread.is_alive()
+        if self._thread.is_alive():
+            faulthandler.dump_traceback()
+            for task in asyncio.all_tasks(self.runner.loop) if self.runner.loop is not None else ():
+                task.print_stack()
+            raise AssertionError("the service did not stop; see standard error for what it waits for")
         return self.status
 
 
@@ -138,12 +143,13 @@ def model(checkpoint: Path) -> Any:
 
 
 @pytest.fixture
-def start(model: Any) -> Iterator[Start]:
-    """Start services: `start({"front": {...}}, mqtt={...})`; all are stopped in the end."""
+def start(model: Any, tmp_path: Path) -> Iterator[Start]:
+    """Start services: `start({"front": {...}}, mqtt={...})`; all are stopped in the end. Each keeps its data in a folder of its own."""
     started: list[RunningService] = []
 
     def start_one(cameras: dict[str, Any], **more: Any) -> RunningService:
-        started.append(RunningService({"cameras": cameras, "server": {"port": 0}, **more}, model))
+        data = str(tmp_path / f"data-{len(started)}")
+        started.append(RunningService({"cameras": cameras, "server": {"port": 0}, "data": data, **more}, model))
         return started[-1]
 
     yield start_one

@@ -90,11 +90,11 @@ def _commands(path: str, command: object) -> Iterator[str]:
 
 
 def _routes() -> Iterator[str]:
-    source = (Path(__file__).parent.parent / "stream" / "serve" / "app.py").read_text()
-    for line in source.splitlines():
-        if line.strip().startswith("@app."):
-            method, _, rest = line.strip().removeprefix("@app.").partition('("')
-            yield f"route {method.upper()} {rest.partition(chr(34))[0]}"
+    for file in ("serve/app.py", "serve/media_routes.py", "serve/watch_routes.py", "webrtc/routes.py"):
+        for line in (Path(__file__).parent.parent / "stream" / file).read_text().splitlines():
+            if line.strip().startswith(("@app.", "@router.")):
+                method, _, rest = line.strip().partition(".")[2].partition('("')
+                yield f"route {'GET' if method == 'api_route' else method.upper()} {rest.partition(chr(34))[0]}"
 
 
 def _keys(node: dict[str, object], prefix: str = "") -> Iterator[str]:

@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 
 from stream.errors import SettingsError
-from stream.serve.config import load, parse, schema
+from stream.serve.config import Config, load, parse, schema
+from stream.sources.policy import SourcePolicy
 
 SMALLEST = {"cameras": {"front": {"url": "rtsp://127.0.0.1:8554/front"}}}
 
@@ -26,25 +27,39 @@ def test_the_smallest_file_is_one_camera_with_a_url(tmp_path: Path) -> None:
     assert config.cameras["front"].url == "rtsp://127.0.0.1:8554/front"
     assert config.model.path == "ov2-nano"
     assert config.mqtt.host is None
+    assert config.journal_url == str(tmp_path / "ov2-data" / "journal.sqlite"), "beside the file"
 
 
 def test_every_setting_and_its_default_is_a_decision() -> None:
     """Adding, renaming or removing a setting must change this list."""
-    from stream.serve.config import BoundaryAlert, CameraSettings, Config, ModelSettings, MqttSettings, ServerSettings
+    from stream.serve.config import (
+        BoundaryAlert,
+        HomeAssistantSettings,
+        JournalSettings,
+        MemoryOptions,
+        ModelSettings,
+        MqttSettings,
+        ServerSettings,
+    )
 
-    assert list(Config.model_fields) == ["cameras", "model", "mqtt", "engine", "server", "tokenizer", "session"]
-    assert list(CameraSettings.model_fields) == [
-        "url",
-        "listen",
-        "enabled",
-        "timeout_s",
-        "paced",
-        "mailbox_packets",
-        "pending_groups",
-        "boundary",
+    assert list(Config.model_fields) == [
+        "cameras",
+        "model",
+        "mqtt",
+        "homeassistant",
+        "data",
+        "journal",
+        "notify",
+        "memory",
+        "engine",
+        "ingest",
+        "server",
+        "watches",
+        "webrtc",
         "tokenizer",
         "session",
     ]
+    assert MemoryOptions().model_dump() == {"enabled": True, "folder": None, "max_mb": 2000.0, "max_age_days": 7.0}
     assert ModelSettings().model_dump() == {
         "path": "ov2-nano",
         "dtype": "float32",
@@ -55,6 +70,7 @@ def test_every_setting_and_its_default_is_a_decision() -> None:
     assert ServerSettings().model_dump() == {
         "host": "127.0.0.1",
         "port": 8710,
+        "tokens": (),
         "max_questions": 16,
         "max_branches": 4,
         "max_tokens": 256,
@@ -67,9 +83,27 @@ def test_every_setting_and_its_default_is_a_decision() -> None:
         "prefix": "ov2",
         "client_id": None,
         "tls": False,
+        "ca_file": None,
+        "cert_file": None,
+        "key_file": None,
+        "insecure": False,
         "keepalive_s": 30,
-        "queue_messages": 1000,
+        "max_asks": 4,
         "state_every_s": 5.0,
+    }
+    assert HomeAssistantSettings().model_dump() == {
+        "enabled": True,
+        "discovery_prefix": "homeassistant",
+        "max_delay_s": 5.0,
+    }
+    assert JournalSettings().model_dump() == {
+        "url": None,
+        "name": "ov2",
+        "retention_days": 30.0,
+        "max_mb": 512.0,
+        "held_entries": 10_000,
+        "outbox_entries": 100_000,
+        "outbox_hours": 72.0,
     }
     assert BoundaryAlert().model_dump() == {"enabled": True, "onset": 4.5, "calm_s": 1.0, "refractory_s": 0.75}
 
@@ -77,6 +111,9 @@ def test_every_setting_and_its_default_is_a_decision() -> None:
 @pytest.mark.parametrize(
     ("document", "expected"),
     [
+        ({**SMALLEST, "ingest": {"schemes": ["gopher"]}}, "ingest: ingest.schemes: expected some of file, rtsp"),
+        ({**SMALLEST, "ingest": {"hosts": ["192.0.2.0/99"]}}, "ingest: ingest.hosts: expected a network as 192.0.2.0/24"),
+        ({**SMALLEST, "ingest": {"host": ["cam"]}}, "ingest.host: unknown setting; nearest known setting: hosts"),
         ({"camera": {}}, "camera: unknown setting; nearest known setting: cameras"),
         ({"cameras": {"front": {"urll": "x"}}}, "cameras.front.urll: unknown setting; nearest known setting: url"),
         (SMALLEST | {"mqtt": {"hots": "x"}}, "mqtt.hots: unknown setting; nearest known setting: host"),
@@ -121,6 +158,14 @@ def test_a_credential_is_never_repeated() -> None:
     good = parse({"cameras": {"front": {"url": "rtsp://user:secret@host/x"}}, "mqtt": {"host": "h", "password": "secret"}}, {})
     assert "secret" not in repr(good)
     assert "secret" not in str(good)
+
+
+def test_tokens_are_read_and_never_shown() -> None:
+    config = parse({**SMALLEST, "server": {"tokens": ["{PUBLISH_TOKEN}"]}}, {"PUBLISH_TOKEN": "hush"})
+    assert [token.get_secret_value() for token in config.server.tokens] == ["hush"]
+    assert "hush" not in repr(config)
+    assert "hush" not in problem({**SMALLEST, "server": {"tokens": {"one": "hush"}}})
+    assert "server.tokens" in problem({**SMALLEST, "server": {"tokens": [""]}})
 
 
 def test_a_missing_file_and_broken_yaml_are_clear_errors(tmp_path: Path) -> None:
@@ -182,7 +227,26 @@ def test_placeholders_read_the_environment_then_mounted_secrets(tmp_path: Path) 
 
 
 def test_the_schema_describes_every_section() -> None:
+    from stream.serve.config import Config
+
     published = schema()
-    assert set(published["properties"]) == {"cameras", "model", "mqtt", "engine", "server", "tokenizer", "session"}
+    assert set(published["properties"]) == set(Config.model_fields)
     assert published["additionalProperties"] is False
     assert "token_rate" in published["$defs"]["TokenizerOverrides"]["properties"]
+
+
+def test_a_journal_is_a_file_in_the_data_folder_unless_a_server_is_named() -> None:
+    urls = {None: "kept/journal.sqlite", "mine.sqlite": "kept/mine.sqlite", "/srv/j.sqlite": "/srv/j.sqlite"}
+    for url, expected in {**urls, "redis://:secret@h/0": "redis://:secret@h/0"}.items():
+        config = parse({**SMALLEST, "data": "kept", "journal": {"url": url}}, {})
+        assert config.journal_url == expected
+        assert "secret" not in repr(config)
+
+
+def test_limits_on_sources_become_a_policy_and_none_is_no_limit() -> None:
+    assert parse(SMALLEST, {}).ingest.policy() == SourcePolicy()
+    limits = {"schemes": ["rtsp", "file"], "folders": ["/var/films"]}
+    policy = parse({**SMALLEST, "ingest": limits}, {"OV2_INGEST_HOSTS": "[192.0.2.0/24, '*.cams.example']"}).ingest.policy()
+    assert policy == SourcePolicy(
+        schemes=("rtsp", "file"), hosts=("192.0.2.0/24", "*.cams.example"), folders=(Path("/var/films"),)
+    )

@@ -19,7 +19,7 @@ from ov2.engine.line import Line
 from ov2.engine.questions import Questions
 from ov2.engine.scheduler import Scheduler
 from ov2.engine.statements import Statements
-from ov2.engine.work import Arrival, Ended, Judgement, Question, Statement, Told
+from ov2.engine.work import Arrival, Ended, Judgement, Question, Recalled, Statement, Told
 from ov2.model import OV2Model
 from ov2.prompt import question_tokens
 from ov2.sampling import Sampling
@@ -32,8 +32,8 @@ MODEL = OV2Model.from_pretrained(GOLDEN)
 LIMITS = SessionSettings(
     window_tokens=240,
     branch_tokens=160,
-    recall_tokens=10,
-    max_positions=560,
+    recall_tokens=60,
+    max_positions=600,
     window_s=12.0,
     max_timestamp_s=20.0,
     page_tokens=16,
@@ -68,7 +68,8 @@ class AnyOrder(RuleBasedStateMachine):
         def compared(this: Any, owner: Question | Statement, logits_W: torch.Tensor | None) -> None:
             if logits_W is not None and owner.passage is not None:
                 own = owner.passage.context.segments[-1]
-                expected = self.ledger.logits(own, owner.encoded if isinstance(owner, Question) else own.group)
+                is_asked = isinstance(owner, Question) and owner.older is None
+                expected = self.ledger.logits(own, owner.encoded if is_asked else own.group)
                 assert (logits_W - expected).abs().max() < TOLERANCE
                 self.compared += 1
             written(this, owner, logits_W)
@@ -111,9 +112,15 @@ class AnyOrder(RuleBasedStateMachine):
         max_tokens=st.integers(1, 5),
         with_peek=st.booleans(),
         back_s=st.one_of(st.none(), st.floats(0.0, 12.0)),
+        num_older=st.integers(0, 4),
+        beside=st.booleans(),
     )
-    def ask(self, pick: int, count: int, max_tokens: int, with_peek: bool, back_s: float | None) -> None:
+    def ask(
+        self, pick: int, count: int, max_tokens: int, with_peek: bool, back_s: float | None, num_older: int, beside: bool
+    ) -> None:
         name = self._some(pick)
+        first_s = self.now_s[name] - 14.0
+        older = [made_group(2000 + number, first_s + number, canvases=1, size=(28, 28)) for number in range(num_older)]
         peek = made_group(1000 + self.num_groups, self.now_s[name], canvases=1) if with_peek else None
         for number in range(count):
             told: list[Told] = []
@@ -124,6 +131,8 @@ class AnyOrder(RuleBasedStateMachine):
                 tell=told.append,
                 peek=peek,
                 since_s=None if back_s is None else self.now_s[name] - back_s,
+                recalled=[Recalled(group) for group in older],
+                beside=beside,
             )
             self.told[id(question)] = told
             self.questions.append(question)

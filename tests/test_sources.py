@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import threading
 from dataclasses import replace
 from fractions import Fraction
 from itertools import pairwise
@@ -16,7 +15,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from stream.errors import CodecError, SourceError
-from stream.sources import Mailbox, MediaClock, PacketPump, PumpState, open_source, redact
+from stream.sources import Mailbox, MediaClock, open_source, redact
 from stream.sources.address import parse_address
 from stream.sources.mediaclock import to_media_ticks
 from stream.sources.untimed import MAX_HELD, TimeFinder
@@ -67,7 +66,7 @@ def test_an_address_tells_its_kind(url: str, kind: str, opened: str) -> None:
     assert (address.kind, address.url) == (kind, opened)
 
 
-@pytest.mark.parametrize("url", ["http://cam/x", "listen:clip.mp4", "listen:rtsps://cam/x"])
+@pytest.mark.parametrize("url", ["rtmp://cam/x", "listen:clip.mp4", "listen:rtsps://cam/x"])
 def test_an_address_that_we_do_not_read_is_refused(url: str) -> None:
     with pytest.raises(SourceError, match=r"expected|listening"):
         parse_address(url)
@@ -175,7 +174,7 @@ def test_a_file_gives_every_packet_with_media_and_wall_time(golden: Path) -> Non
     assert (source.codec, source.truncated, source.skipped.total()) == ("h264", False, 0)
     assert packets[0].is_key
     assert packets[0].pts_s == packets[0].media_s == 0.0
-    assert all(packet.wall_s == 1000.0 + packet.media_s for packet in packets)
+    assert all(packet.wall_s == 1000.0 + packet.pts_s for packet in packets)
     assert {(packet.width, packet.height) for packet in packets} == {(320, 240)}
     assert not any(packet.discontinuity for packet in packets)
     assert sorted(packet.pts_s for packet in packets) == [pytest.approx(i / 25) for i in range(120)]
@@ -244,19 +243,9 @@ def test_an_index_that_is_cut_off_is_an_error(tmp_path: Path) -> None:
 
 
 def test_a_codec_without_evidence_is_refused(tmp_path: Path) -> None:
-    clip = write_clip(tmp_path / "clip.avi", codec="mjpeg", pixels="yuvj420p", num_frames=3)
-    with pytest.raises(CodecError, match=r"clip\.avi: expected H\.264 or H\.265, got mjpeg"):
+    clip = write_clip(tmp_path / "clip.avi", codec="mpeg4", num_frames=3)
+    with pytest.raises(CodecError, match=r"clip\.avi: expected H\.264, .* or MJPEG, got mpeg4; set the camera's sub-stream"):
         open_source(str(clip))
-
-
-def test_a_codec_with_less_evidence_is_read_and_said_once(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
-    clip = write_clip(tmp_path / "clip.mp4", codec="libx265", num_frames=6, **{"x265-params": "log-level=none:pools=1"})
-    packets = list(open_source(str(clip)))
-    assert [packet.codec for packet in packets] == ["hevc"] * 6
-    assert packets[0].is_key
-    assert all(packet.size_bytes == len(packet.data) for packet in packets)
-    assert len(caplog.records) == 1
-    assert "clip.mp4: hevc tells no motion vectors" in caplog.text
 
 
 # The bridge
@@ -304,75 +293,3 @@ def test_the_mailbox_is_bounded_in_bytes() -> None:
     for number in range(50):
         mailbox.put(make_packet(number, is_key=number % 5 == 0, size=300))
         assert len(mailbox) <= 3
-
-
-def test_a_pump_carries_a_whole_file_and_ends(golden: Path) -> None:
-    path = str(golden / "macroblock" / "cbr_lowdelay.mp4")
-    mailbox = Mailbox()
-    pump = PacketPump(path, mailbox, name="front", clock=lambda: 1000.0)
-    pump.start()
-    found = list(iter(lambda: mailbox.get(WAIT_S), None))
-    assert pump.join(WAIT_S)
-    assert found == list(open_source(path, clock=lambda: 1000.0))
-    assert (pump.state, pump.last_error, pump.num_packets) == (PumpState.STOPPED, None, 150)
-
-
-def test_a_stopped_pump_lets_go_of_a_paced_file(tmp_path: Path) -> None:
-    mailbox = Mailbox()
-    pump = PacketPump(str(write_clip(tmp_path / "slow.mp4", fps=1, num_frames=30)), mailbox, paced=True)
-    pump.start()
-    assert mailbox.get(WAIT_S) is not None
-    pump.stop()
-    assert pump.join(WAIT_S)
-    assert list(iter(lambda: mailbox.get(WAIT_S), None)) == []
-
-
-def test_an_error_is_kept_for_the_owner_and_the_mailbox_ends(tmp_path: Path) -> None:
-    mailbox = Mailbox()
-    pump = PacketPump(str(tmp_path / "missing.mp4"), mailbox)
-    pump.start()
-    assert mailbox.get(WAIT_S) is None
-    assert pump.join(WAIT_S)
-    assert "no such file" in (pump.last_error or "")
-
-
-class BreakingSource:
-    """Gives two packets, then breaks; notes how often it was opened."""
-
-    def __init__(self) -> None:
-        self.num_opened = 0
-        self.opened_often = threading.Event()
-
-    def __call__(self, url: str, **settings: object) -> BreakingSource:
-        self.num_opened += 1
-        if self.num_opened == 2:
-            self.opened_often.set()
-        return self
-
-    def __enter__(self) -> BreakingSource:
-        return self
-
-    def __exit__(self, *error: object) -> None:
-        pass
-
-    def __iter__(self) -> BreakingSource:
-        self._left = 2
-        return self
-
-    def __next__(self) -> Packet:
-        self._left -= 1
-        if self._left < 0:
-            raise SourceError("rtsp://***@cam/x: the connection broke")
-        return make_packet(0, is_key=True)
-
-
-def test_a_live_source_that_breaks_is_opened_again(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("stream.sources.pump.FIRST_PAUSE_S", 0.01)
-    source, mailbox = BreakingSource(), Mailbox()
-    pump = PacketPump("rtsp://me:word@cam/x", mailbox, open_=source)
-    pump.start()
-    assert source.opened_often.wait(WAIT_S)
-    pump.stop()
-    assert pump.join(WAIT_S)
-    assert pump.num_connections >= 2
-    assert "word" not in f"{pump.last_error}{pump.address.shown}"

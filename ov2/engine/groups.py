@@ -64,7 +64,7 @@ class Groups:
         self._state.tally.counts["groups"] += 1
         self._state.tally.append_s.append(time.perf_counter() - owner.arrival.came_s)
         if owner.arrival.future.set_running_or_notify_cancel():
-            owner.arrival.future.set_result(None)
+            owner.arrival.future.set_result(owner.encoded)
 
     def failed(self, owner: Owner, error: Exception) -> None:
         assert isinstance(owner, Draft), "expected a draft"

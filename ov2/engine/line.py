@@ -41,6 +41,11 @@ class Draft:
     arrival: Arrival
     passage: Passage
 
+    @property
+    def encoded(self) -> EncodedGroup:
+        assert self.arrival.encoded is not None, "expected an encoded group"
+        return self.arrival.encoded
+
 
 @dataclass(eq=False)
 class Line:

@@ -10,11 +10,11 @@ from contextlib import suppress
 
 from torch import Tensor
 
+from ov2.engine.branches import Branch, beside_the_window, instead_of_the_window, older_passage, the_window
 from ov2.engine.passage import Passage, Piece
 from ov2.engine.state import Owner, State
-from ov2.engine.work import Ended, Question, Started
+from ov2.engine.work import Ended, Question, Recalled, Started
 from ov2.errors import OV2Error
-from ov2.segment import Segment
 from ov2.wording import Wording
 
 
@@ -43,9 +43,11 @@ class Questions:
                 line.questions.remove(question)
                 self.end(question, "cancelled")
 
-    def peeks(self) -> list[Question]:
-        """Questions whose peek has to be encoded."""
-        return [one for one in self._state.running if one.peek is not None and one.encoded is None]
+    def peeks(self) -> list[Question | Recalled]:
+        """Questions whose peek has to be encoded, and older groups that they bring back."""
+        running = self._state.running
+        older = [one for question in running for one in question.recalled if one.encoded is None]
+        return [*older, *(one for one in running if one.peek is not None and one.encoded is None)]
 
     def owners(self) -> list[Owner]:
         """Answers that are being written, then prompts to read."""
@@ -56,8 +58,11 @@ class Questions:
         return [*writing, *(one for one in begun if one.first_token_s is None)]
 
     def written(self, owner: Owner, logits_W: Tensor | None) -> None:
-        """Choose the next token once all are written."""
+        """Choose the next token once all are written; ask once the older groups are."""
         assert isinstance(owner, Question), "expected a question"
+        if owner.older is not None:
+            self._ask_over(owner)
+            return
         if logits_W is None or owner.wording is None or owner.passage is None:
             return
         piece = owner.wording.push(logits_W)
@@ -75,51 +80,83 @@ class Questions:
         assert isinstance(owner, Question), "expected a question"
         self.end(owner, "failed", error)
 
+    def give_up(self, recalled: Recalled, error: Exception) -> None:
+        """An older group cannot be encoded, so its question fails."""
+        self.end(next(one for one in self._state.running if recalled in one.recalled), "failed", error)
+
     def end(self, question: Question, reason: str, error: Exception | None = None) -> None:
         """An answer is over, however it ended."""
         state = self._state
         with suppress(ValueError):
             state.running.remove(question)
-        if question.passage is not None:
-            question.passage.close()
+        for part in (question.passage, question.older):
+            if part is not None:
+                part.close()
         num_tokens = question.wording.num_tokens if question.wording is not None else 0
         state.tally.counts["answers"] += reason in ("stop", "length")
         state.tally.counts["tokens"] += num_tokens
         question.tell(Ended(finish_reason=reason, num_tokens=num_tokens, first_token_s=question.first_token_s, error=error))
 
     def _begin(self, question: Question) -> None:
-        """Fork a branch, once its groups and its peek are there, and a renewal that it needs is done."""
-        line, peek, since_s = question.line, question.encoded, question.since_s
+        """Fork a branch, once its groups, its peek and older groups are there, and a renewal that it needs is done."""
+        line, peek = question.line, question.encoded
         if line.num_settled < question.after or (question.peek is not None and peek is None):
             return
-        window = line.window
-        prompt = [*(window.tokens(peek) if peek is not None else ()), *question.tail]
+        older = [one.encoded for one in question.recalled if one.encoded is not None]
+        if len(older) < len(question.recalled):
+            return
+        window, state = line.window, self._state
+        zero_s = older[0].start_s if older and not question.beside else None
+        prompt = [*(window.tokens(peek, zero_s) if peek is not None else ()), *question.tail]
         needed = len(prompt) + question.sampling.max_tokens
         try:
-            window.require_room(needed)
+            if older:
+                window.require_recall(older, needed, peek, beside=question.beside)
+            if not older or question.beside:
+                window.require_room(needed)
         except OV2Error as error:
             self.end(question, "failed", error)
             return
-        if question.renewals is None and window.branch_limit_near(needed, peek):
-            question.renewals, line.wants_renewal = window.num_renewals, True
-        if question.renewals == window.num_renewals:
+        if not older or question.beside:
+            if question.renewals is None and window.branch_limit_near(needed, peek):
+                question.renewals, line.wants_renewal = window.num_renewals, True
+            if question.renewals == window.num_renewals:
+                return
+        if not older:
+            self._ask(question, the_window(question, prompt))
             return
+        make = beside_the_window if question.beside else instead_of_the_window
+        question.older = make(question, prompt, older)
+        question.passage = older_passage(question, older, state.text.image_pad)
 
-        def keep(segment: Segment) -> bool:
-            return since_s is None or segment.group is None or segment.group.end_s > since_s
+    def _ask_over(self, question: Question) -> None:
+        """The older groups are written, or some of them: then ask over them."""
+        passage, branch = question.passage, question.older
+        assert passage is not None, "expected a passage"
+        assert branch is not None, "expected a branch"
+        if passage.left:
+            return
+        if branch.context is not passage.context:
+            branch.context.take_behind_first(passage.context)
+            passage.close()
+        question.older = None
+        self._ask(question, branch)
 
-        state, context = self._state, window.context.fork(keep)
+    def _ask(self, question: Question, branch: Branch) -> None:
+        """Read the prompt on a branch that holds all the answer may see."""
+        state, peek = self._state, question.encoded
         vision_VD = peek.vision_tokens if peek is not None else None
-        question.passage = Passage(context, [Piece(prompt, vision_VD)], state.text.image_pad)
+        question.passage = Passage(branch.context, [Piece(branch.prompt, vision_VD)], state.text.image_pad)
         question.wording = Wording(state.model.config, state.text, question.sampling)
         question.tell(
             Started(
-                window=window.span_with(peek, since_s),
-                group_ids=tuple(segment.group.group_id for segment in context.segments if segment.group is not None),
-                zero_s=window.zero_s,
-                num_tokens=window.num_tokens,
-                prompt_tokens=len(prompt),
+                window=branch.span_s,
+                group_ids=branch.group_ids,
+                zero_s=branch.zero_s,
+                num_tokens=branch.context.num_tokens,
+                prompt_tokens=len(branch.prompt) + branch.num_older_tokens,
                 queue_s=question.queue_s,
                 catch_up_s=time.perf_counter() - question.asked_s - question.queue_s,
+                num_recalled=len(question.recalled),
             )
         )

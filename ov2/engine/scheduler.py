@@ -28,10 +28,11 @@ from ov2.engine.settings import LEAST_STEP_TOKENS, EngineSettings
 from ov2.engine.state import Desk, Owner, State
 from ov2.engine.statements import Statements
 from ov2.engine.verdict import Verdict
-from ov2.engine.work import Arrival, Judgement, Question
+from ov2.engine.work import Arrival, Judgement, Question, Recalled
 from ov2.errors import CapacityError, ClosedError, PagesError, SessionError
 from ov2.model import OV2Model
 from ov2.pages import PagePool
+from ov2.segment import EncodedGroup
 from ov2.session import begin_context
 from ov2.session_settings import Limits, SessionSettings
 from ov2.text import TextTokenizer
@@ -44,7 +45,7 @@ NO_MEMORY = "can't allocate memory"
 """What PyTorch's allocator for CPUs says; on CUDA the error has a type of its own."""
 
 
-_Encoded = Question | Arrival | Judgement
+_Encoded = Question | Recalled | Arrival | Judgement
 """What may bring canvases."""
 
 
@@ -129,6 +130,10 @@ class Scheduler:
         """Statements wait for their turn, and for the groups before them."""
         judgement.after = judgement.line.num_taken
         self._statements.waiting.append(judgement)
+
+    def encode(self, group: CanvasGroup) -> EncodedGroup:
+        """Vision tokens of one group, now."""
+        return encode(self._state.model, [group])[0]
 
     def tell_when_settled(self, line: Line, future: Future[None]) -> None:
         """Set the future when the groups taken so far are appended or left out."""
@@ -246,6 +251,8 @@ class Scheduler:
         """What cannot be encoded even alone."""
         if isinstance(one, Question):
             self._questions.end(one, "failed", error)
+        elif isinstance(one, Recalled):
+            self._questions.give_up(one, error)
         elif isinstance(one, Judgement):
             self._statements.end(one, error)
         else:
@@ -349,7 +356,7 @@ def reserved_pages(limits: Limits) -> int:
 
 
 def _canvases(one: _Encoded) -> CanvasGroup:
-    if isinstance(one, Arrival):
+    if isinstance(one, Arrival | Recalled):
         return one.group
     assert one.peek is not None, "expected a peek"
     return one.peek

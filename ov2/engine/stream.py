@@ -16,10 +16,11 @@ from typing import TYPE_CHECKING
 from ov2.canvas import CanvasGroup
 from ov2.engine.line import Line
 from ov2.engine.scheduler import Scheduler
-from ov2.engine.work import Arrival, Ended, Judgement, Question, Started, Told
+from ov2.engine.work import Arrival, Ended, Judgement, Question, Recalled, Started, Told
 from ov2.errors import ClosedError, PromptError, SessionError
 from ov2.prompt import question_tokens
 from ov2.sampling import Sampling
+from ov2.segment import EncodedGroup
 from ov2.session_settings import Limits
 from ov2.text import TextTokenizer
 
@@ -64,9 +65,9 @@ class Stream:
         """Groups that were left out, by reason."""
         return dict(self._line.skipped)
 
-    def append(self, group: CanvasGroup) -> Future[None]:
-        """Take a closed group in; does not wait. The future tells when it is written, or why it was left out: `SessionError` when it is
-        larger than the window or older than the last one, `CapacityError` when the device is behind."""
+    def append(self, group: CanvasGroup) -> Future[EncodedGroup]:
+        """Take a closed group in; does not wait. The future gives its vision tokens when it is written, or why it was left out:
+        `SessionError` when it is larger than the window or older than the last one, `CapacityError` when the device is behind."""
         arrival = Arrival(group=group, future=Future())
         self._post(lambda: self._scheduler.append(self._line, arrival))
         return arrival.future
@@ -77,6 +78,9 @@ class Stream:
         *,
         peek: CanvasGroup | None = None,
         since_s: float | None = None,
+        until_s: float | None = None,
+        recalled: Sequence[CanvasGroup] = (),
+        beside: bool = False,
         max_tokens: int = 64,
         temperature: float = 0.0,
         top_p: float = 1.0,
@@ -85,13 +89,21 @@ class Stream:
     ) -> Reply:
         """Ask on a branch that sees the groups appended before, the still-open group `peek`, and the question; the stream stays as it is.
 
-        `since_s`: only groups that end later than this. Returns at once; iterate over the reply for pieces of text. Raises `PromptError`
+        `since_s`, `until_s`: only groups of the window that end later, and begin earlier. `recalled`: older groups in order of time, which
+        are read instead of the window, with times from the first of them; `beside` the window, in the room that `recall_tokens`
+        keeps, where it is true. Returns at once; iterate over the reply for pieces of text. Raises `PromptError`
         when the question is empty or the sampling is out of range, `CapacityError` when too many wait; a question that does not fit
         beside the window fails when it is read.
         """
         told: queue.SimpleQueue[Told] = queue.SimpleQueue()
         sampling = Sampling(max_tokens=max_tokens, min_tokens=min_tokens, temperature=temperature, top_p=top_p, seed=seed)
-        return Reply(self.submit(question, told.put, sampling, peek=peek, since_s=since_s), told, self._engine)
+        return Reply(
+            self.submit(
+                question, told.put, sampling, peek=peek, since_s=since_s, until_s=until_s, recalled=recalled, beside=beside
+            ),
+            told,
+            self._engine,
+        )
 
     def submit(
         self,
@@ -101,6 +113,9 @@ class Stream:
         *,
         peek: CanvasGroup | None = None,
         since_s: float | None = None,
+        until_s: float | None = None,
+        recalled: Sequence[CanvasGroup] = (),
+        beside: bool = False,
     ) -> Question:
         """`ask` for callers with an event loop: what becomes of it is told on the device's thread, which must not be held up."""
         tail = question_tokens(self._text, question)
@@ -121,7 +136,17 @@ class Stream:
                 log.exception("stream %s: a listener failed; its question is cancelled", self.name)
                 asked.cancelled = True
 
-        asked = Question(line=self._line, tail=tail, sampling=sampling, tell=told, peek=peek, since_s=since_s)
+        asked = Question(
+            line=self._line,
+            tail=tail,
+            sampling=sampling,
+            tell=told,
+            peek=peek,
+            since_s=since_s,
+            until_s=until_s,
+            recalled=[Recalled(group) for group in recalled],
+            beside=beside,
+        )
         engine.take_question()
         try:
             self._post(lambda: self._scheduler.ask(asked))
@@ -139,13 +164,21 @@ class Stream:
         Waits for the device. A statement that is a question is asked as it is. `within_s`: raises `CapacityError` when the device does not
         get to it in time. Raises `PromptError` for an empty statement.
         """
-        if not statements:
-            return []
+        return self.judge_soon(statements, peek=peek, within_s=within_s).result() if statements else []
+
+    def judge_soon(
+        self, statements: Sequence[str], *, peek: CanvasGroup | None = None, within_s: float | None = None
+    ) -> Future[list[float]]:
+        """`judge` that does not wait: what it would return or raise is in the future, save `PromptError` for an empty statement."""
         tails = [self._scheduler.verdict.tail(statement) for statement in statements]
         future: Future[list[float]] = Future()
         judgement = Judgement(line=self._line, tails=tails, future=future, peek=peek, within_s=within_s)
         self._post(lambda: self._scheduler.judge(judgement))
-        return future.result()
+        return future
+
+    def encode(self, group: CanvasGroup) -> EncodedGroup:
+        """Vision tokens of a group that is not appended, a peek for one; waits for the device."""
+        return self._engine.call(lambda: self._scheduler.encode(group))
 
     def wait(self, timeout_s: float | None = None) -> None:
         """Until all groups appended so far are written or left out. Raises `TimeoutError`."""

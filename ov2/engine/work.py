@@ -18,14 +18,16 @@ from ov2.segment import EncodedGroup
 from ov2.wording import Wording
 
 if TYPE_CHECKING:
+    from ov2.engine.branches import Branch
     from ov2.engine.line import Line
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Started:
-    """An answer begins. `window`: media seconds (start, end) that it sees, None without a group; `group_ids` that it sees; `zero_s`:
-    media seconds of timestamp zero; `num_tokens` of the window; `prompt_tokens` read for this question alone; `queue_s` waited for
-    a turn, `catch_up_s` for groups that came before it, its peek, and a renewal."""
+    """An answer begins. `window`: media seconds (start, end) that it sees, recalled groups included, None without a group; `group_ids`
+    that it sees of the window; `num_recalled`: older groups that it sees; `zero_s`: media seconds of timestamp zero; `num_tokens` of
+    what it sees; `prompt_tokens` read for this question alone; `queue_s` waited for a turn, `catch_up_s` for groups that came before
+    it, its peek, older groups, and a renewal."""
 
     window: tuple[float, float] | None
     group_ids: tuple[int, ...]
@@ -34,6 +36,7 @@ class Started:
     prompt_tokens: int
     queue_s: float
     catch_up_s: float
+    num_recalled: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -50,10 +53,18 @@ Told = Started | str | Ended
 """What becomes of a question: it begins, pieces of text, it is over."""
 
 
+@dataclass(slots=True, eq=False)
+class Recalled:
+    """An older group that a question brings back."""
+
+    group: CanvasGroup
+    encoded: EncodedGroup | None = None
+
+
 @dataclass(slots=True, eq=False, kw_only=True)
 class Question:
     """A question, then its answer. `after`: groups of its stream that come first. `renewals`: how many there had been when it began to
-    wait for one. `cancelled` may be set by any thread."""
+    wait for one. `older`: the branch as it will be, while older groups are written for it. `cancelled` may be set by any thread."""
 
     line: Line
     tail: Sequence[int]
@@ -61,9 +72,13 @@ class Question:
     tell: Callable[[Told], None]
     peek: CanvasGroup | None = None
     since_s: float | None = None
+    until_s: float | None = None
+    recalled: Sequence[Recalled] = ()
+    beside: bool = False
     after: int = 0
     asked_s: float = field(default_factory=time.perf_counter)
     encoded: EncodedGroup | None = None
+    older: Branch | None = None
     passage: Passage | None = None
     wording: Wording | None = None
     first_token_s: float | None = None
@@ -77,7 +92,7 @@ class Arrival:
     """A group on its way into a stream. `renewals`: as of a question."""
 
     group: CanvasGroup
-    future: Future[None]
+    future: Future[EncodedGroup]
     came_s: float = field(default_factory=time.perf_counter)
     encoded: EncodedGroup | None = None
     renewals: int | None = None

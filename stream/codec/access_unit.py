@@ -72,9 +72,12 @@ class AccessUnit:
 
 
 class Canonicaliser:
-    """Turns packets of one H.264 stream into canonical access units. Holds the parameter sets in force."""
+    """Turns packets of one H.264 stream into canonical access units. Holds the parameter sets in force.
+
+    `num_in_band_sets`: sequence parameter sets that came inside packets, which canonical units do not tell any more."""
 
     def __init__(self, extradata: bytes = b"") -> None:
+        self.num_in_band_sets = 0
         self._length_bytes = 0
         self._sets: dict[tuple[int, int], bytes] = {}
         self._size_px: tuple[int, int] | None = None
@@ -115,6 +118,7 @@ class Canonicaliser:
         for nal in nals:
             kind = nal[0] & TYPE_MASK
             if kind in _PARAMETER_SETS:
+                self.num_in_band_sets += kind == NalType.SPS
                 if self._remember(nal):
                     kept.append(nal)
             elif kind not in _DROPPED:

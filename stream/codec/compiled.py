@@ -17,8 +17,8 @@ import numpy as np
 from numba.core import types
 from numba.extending import intrinsic
 
-_SOURCES = Path(__file__).parents[1]
-"""All code that may be compiled: this package's."""
+_SOURCES = ("codec", "tokenizer")
+"""The parts of this package whose code is compiled."""
 
 
 def _use_own_cache() -> None:
@@ -27,8 +27,9 @@ def _use_own_cache() -> None:
     if "NUMBA_CACHE_DIR" in os.environ:
         return
     digest = hashlib.sha256()
-    for path in sorted(_SOURCES.glob("*/**/*.py")):
-        digest.update(path.read_bytes())
+    for part in _SOURCES:
+        for path in sorted((Path(__file__).parents[1] / part).rglob("*.py")):
+            digest.update(path.read_bytes())
     folder = Path(__file__).parent / "__pycache__" / f"numba-{digest.hexdigest()[:16]}"
     try:
         folder.mkdir(parents=True, exist_ok=True)

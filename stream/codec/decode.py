@@ -7,9 +7,11 @@ decoded is counted by reason, logged at a bounded rate and skipped; nothing is r
 from __future__ import annotations
 
 import logging
+import math
 import time
 from collections import Counter, deque
 from collections.abc import Callable
+from functools import partial
 from typing import Any, NamedTuple, cast
 
 import av
@@ -17,7 +19,7 @@ import numpy as np
 from av.sidedata.sidedata import SideDataContainer
 
 from stream.codec.access_unit import starts_decoding
-from stream.codec.annexb import TYPE_MASK, NalType, split_annexb
+from stream.codec.annexb import START_CODE, TYPE_MASK, NalType, split_annexb
 from stream.codec.buffers import flat
 from stream.codec.macroblocks import MacroblockFrame, MacroblockParser
 from stream.codec.residual import MOTION_VECTOR, mean_qp
@@ -31,9 +33,17 @@ fields twice as many."""
 MAX_LOST = 1024
 """Packets without a picture kept for `take_lost`; the oldest go first."""
 _LOG_EVERY_S = 1.0
+_ANNEX_B = frozenset({"h264", "hevc"})
+_BARE_NAMES = {"av1": "libdav1d"}
+"""Codecs whose decoder of the same name needs a graphics card."""
 _PICTURE_TYPES = {1: "I", 2: "P", 3: "B", 4: "S", 5: "SI", 6: "SP", 7: "BI"}
 """FFmpeg's AVPictureType."""
 _SETS = frozenset({int(NalType.SPS), int(NalType.PPS)})
+MOST_SETS = 64
+"""Parameter sets kept that came since the last whole set of them."""
+STEP_BACK_S, LEAST_STEP_S = 2.0, 0.001
+"""A picture whose time is up to so much before that of the picture shown before it (times in decode order, damaged picture order, two
+recordings spliced) is shown the least step after it."""
 _VENC_BLOCKS_INTS = 5
 """32-bit fields of FFmpeg's AVVideoBlockParams; the last is delta_qp."""
 _EIGHT_BIT_LUMA_PLANE = frozenset({"yuv420p", "yuvj420p", "yuv422p", "yuvj422p", "yuv444p", "yuvj444p", "nv12", "gray"})
@@ -51,11 +61,12 @@ class DecodedFrame:
     """One displayed picture, light: side data and pixels are read when asked.
 
     - `frame_id`: count in display order since the decoder began. `packet`: the packet it came from.
-    - `media_s`, `wall_s`: of that packet. `picture_type`: I, P or B. `width`, `height`: displayed size.
+    - `media_s`: of that packet, later by a little where that would step back. `wall_s`: of that packet.
+    - `picture_type`: I, P or B. `width`, `height`: displayed size.
     - `picture`: the PyAV frame; holds the decoder's picture buffer as long as it lives.
     """
 
-    __slots__ = ("_luma", "_parse", "_side_data", "frame_id", "height", "packet", "picture", "picture_type", "width")
+    __slots__ = ("_luma", "_parse", "_side_data", "frame_id", "height", "media_s", "packet", "picture", "picture_type", "width")
 
     def __init__(
         self,
@@ -63,9 +74,11 @@ class DecodedFrame:
         packet: Packet,
         picture: av.VideoFrame,
         parse: Callable[[Packet], MacroblockFrame | None] | None = None,
+        media_s: float | None = None,
     ) -> None:
         self.frame_id = frame_id
         self.packet = packet
+        self.media_s = packet.pts_s if media_s is None else media_s
         self.picture = picture
         self.picture_type = _PICTURE_TYPES.get(int(picture.pict_type), "?")
         self.width: int = picture.width
@@ -73,10 +86,6 @@ class DecodedFrame:
         self._parse = parse
         self._luma: Luma | None = None
         self._side_data: tuple[float, np.ndarray | None] | None = None
-
-    @property
-    def media_s(self) -> float:
-        return self.packet.pts_s
 
     @property
     def wall_s(self) -> float:
@@ -131,9 +140,9 @@ def _mean_qp(params: Any) -> float:
 class Decoder:
     """Decoder of one stream. Not thread safe: it belongs to the thread that pushes.
 
-    `skipped` counts, by reason: `no_keyframe` (packets before the first picture that decoding can start at),
-    `damaged_packet` (refused by the decoder), `damaged_frame` (decoded with errors, so its pixels are guesses), `no_picture`
-    (accepted, but never shown).
+    `skipped` counts, by reason: `empty_packet` (FFmpeg takes one for the end of the stream, and every packet after it is refused),
+    `no_keyframe` (packets before the first picture that decoding can start at), `damaged_packet` (refused by the decoder),
+    `damaged_frame` (decoded with errors, so its pixels are guesses), `no_picture` (accepted, but never shown).
 
     Without `with_qp` frames do not tell their quantiser, which saves a few percent of decoding. `with_macroblocks`: frames tell the
     bits of their macroblocks, where the slice data can be read; the first reason why it cannot is logged, and `unread` counts the
@@ -155,10 +164,13 @@ class Decoder:
         self._with_qp = with_qp
         self._macroblocks = MacroblockParser() if with_macroblocks else None
         self._told_unread = False
+        self._told_codec = False
         self._monotonic = monotonic
         self._context: av.VideoCodecContext | None = None
         self._codec = ""
-        self._waiting: dict[int, Packet] = {}
+        self._waiting: dict[int, tuple[Packet, tuple[bytes, ...]]] = {}
+        self._sets: tuple[bytes, ...] = ()
+        self._shown_s = -math.inf
         self._lost: deque[Packet] = deque(maxlen=MAX_LOST)
         self._num_packets = 0
         self._started = False
@@ -168,6 +180,9 @@ class Decoder:
     def push(self, packet: Packet) -> list[DecodedFrame]:
         """Decode one packet; zero or more frames become due, in display order."""
         frames = self.flush() if self._context is not None and packet.codec != self._codec else []
+        if len(packet.data) <= (len(START_CODE) if packet.codec in _ANNEX_B else 0):  # AV1 shows a picture again in three bytes
+            self._skip("empty_packet", packet)
+            return frames
         if not self._started:
             if not (packet.is_key or (packet.codec == "h264" and starts_decoding(packet.data))):
                 self._skip("no_keyframe", packet)
@@ -176,11 +191,12 @@ class Decoder:
         if self._context is None:
             self._context = _open(packet.codec, self._with_qp)
             self._codec = packet.codec
+            self._tell_evidence()
         if self._macroblocks is not None and packet.codec == "h264" and packet.data[4] & TYPE_MASK in _SETS:
-            self._macroblocks.see_parameter_sets(split_annexb(packet.data))
+            self._see_parameter_sets(packet)
         unit = av.Packet(packet.data)
         unit.pts = self._num_packets
-        self._waiting[self._num_packets] = packet
+        self._waiting[self._num_packets] = packet, self._sets
         self._num_packets += 1
         try:
             pictures = self._context.decode(unit)
@@ -203,6 +219,7 @@ class Decoder:
         self._give_up(self._num_packets)
         self._context = None
         self._started = False
+        self._shown_s = -math.inf
         return frames
 
     def take_lost(self) -> list[Packet]:
@@ -215,20 +232,34 @@ class Decoder:
     def _frames(self, pictures: list[av.VideoFrame]) -> list[DecodedFrame]:
         frames = []
         for picture in pictures:
-            packet = self._waiting.pop(picture.pts, None) if picture.pts is not None else None
-            if packet is None:
+            waited = self._waiting.pop(picture.pts, None) if picture.pts is not None else None
+            if waited is None:
                 continue
+            packet, sets = waited
             if picture.is_corrupt:
                 self._skip("damaged_frame", packet)
                 continue
-            parse = self._parse if self._macroblocks is not None and packet.codec == "h264" else None
-            frames.append(DecodedFrame(self.num_frames, packet, picture, parse))
+            parse = partial(self._parse, sets) if self._macroblocks is not None and packet.codec == "h264" else None
+            frames.append(DecodedFrame(self.num_frames, packet, picture, parse, self._shown_at(packet.pts_s)))
             self.num_frames += 1
         return frames
 
-    def _parse(self, packet: Packet) -> MacroblockFrame | None:
-        """Macroblocks of a packet, if they can be relied on."""
+    def _shown_at(self, pts_s: float) -> float:
+        """Media time of the next picture shown; small steps back are taken out."""
+        if 0.0 <= self._shown_s - pts_s <= STEP_BACK_S:
+            pts_s = round(self._shown_s + LEAST_STEP_S, 3)
+        self._shown_s = pts_s
+        return pts_s
+
+    def _see_parameter_sets(self, packet: Packet) -> None:
+        """Remember the sets in force; a random access point brings all of them, any other picture those that changed."""
+        sets = tuple(nal for nal in split_annexb(packet.data) if nal[0] & TYPE_MASK in _SETS)
+        self._sets = sets if starts_decoding(packet.data) else (*self._sets, *sets)[-MOST_SETS:]
+
+    def _parse(self, sets: tuple[bytes, ...], packet: Packet) -> MacroblockFrame | None:
+        """Macroblocks of a packet, if they can be relied on. This may be long after it was decoded, and other `sets` may have come."""
         assert self._macroblocks is not None
+        self._macroblocks.see_parameter_sets(sets)
         frame = self._macroblocks.push(packet.data)
         if frame is not None and frame.is_whole:
             return frame
@@ -241,10 +272,20 @@ class Decoder:
             )
         return None
 
+    def _tell_evidence(self) -> None:
+        """Once, that a codec tells less than H.264 does."""
+        if self._codec != "h264" and not self._told_codec:
+            self._told_codec = True
+            log.warning(
+                "%s: %s tells no motion vectors; evidence is the plain difference of pictures, and packet sizes",
+                self._name or "decoder",
+                self._codec,
+            )
+
     def _give_up(self, before: int) -> None:
         """Packets numbered below `before` that gave no picture will give none."""
         while self._waiting and (oldest := next(iter(self._waiting))) < before:
-            self._skip("no_picture", self._waiting.pop(oldest))
+            self._skip("no_picture", self._waiting.pop(oldest)[0])
 
     def _skip(self, reason: str, packet: Packet) -> None:
         self.skipped[reason] += 1
@@ -259,7 +300,7 @@ class Decoder:
 
 
 def _open(codec: str, with_qp: bool) -> av.VideoCodecContext:
-    context = cast(av.VideoCodecContext, av.CodecContext.create(codec, "r"))
+    context = cast(av.VideoCodecContext, av.CodecContext.create(_BARE_NAMES.get(codec, codec), "r"))
     context.thread_count = 1
     context.options = {"flags2": "+export_mvs"}
     if with_qp:

@@ -93,8 +93,15 @@ def parameter_set_id(nal: bytes) -> int:
 
 def read_sps(nal: bytes) -> Sps | None:
     """The set of an SPS unit; None when it is cut off, or says what cannot be."""
+    read = read_sps_to_vui(nal)
+    return read[0] if read is not None else None
+
+
+def read_sps_to_vui(nal: bytes) -> tuple[Sps, BitReader] | None:
+    """The same, and the bits from vui_parameters_present_flag on."""
+    bits = BitReader(unescape(nal[1:]))
     try:
-        sps = _read_sps(BitReader(unescape(nal[1:])))
+        sps = _read_sps(bits)
     except EOFError:
         return None
     width, height = sps.pic_width_in_mbs, sps.frame_height_in_mbs
@@ -104,7 +111,7 @@ def read_sps(nal: bytes) -> Sps | None:
         and min(sps.size_px) > 0
         and sps.log2_max_frame_num <= 16
     )
-    return sps if plausible and sps.log2_max_pic_order_cnt_lsb <= 16 and sps.seq_parameter_set_id < 32 else None
+    return (sps, bits) if plausible and sps.log2_max_pic_order_cnt_lsb <= 16 and sps.seq_parameter_set_id < 32 else None
 
 
 def _read_sps(bits: BitReader) -> Sps:

@@ -199,7 +199,7 @@ class BoundaryDetector:
             self._bin = Bin(index, packet.wall_s, packet.wall_s, echoes=self._wake.holds(index))
         here = self._bin
         here.num_frames += 1
-        here.end_wall_s = packet.wall_s
+        here.end_wall_s = max(here.end_wall_s, packet.wall_s)
         cost = self._costs.of(packet.size_bytes, is_key=packet.is_key, mean_qp=mean_qp)
         if packet.is_key:
             self._wake.see_key(here.index)

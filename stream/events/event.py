@@ -1,16 +1,15 @@
 """An event and its life cycle: what is published when something happens.
 
-In: what a detector saw. Out: `Change` (new, update, end), whose `payload()` is the JSON of the `events` topic.
+In: what a detector saw. Out: `Change` (new, update, end), whose `body()` is the JSON of the `events` topic.
 The format is Frigate's habit: `{"type": ..., "before": {...}, "after": {...}}`, one id throughout.
 """
 
 from __future__ import annotations
 
-import json
 import random
 import string
 from dataclasses import asdict, dataclass
-from typing import Literal
+from typing import Any, Literal
 
 ID_CHARACTERS = string.ascii_lowercase + string.digits
 MICROSECONDS = 1_000_000
@@ -55,8 +54,9 @@ class Change:
     before: Event
     after: Event
 
-    def payload(self) -> bytes:
-        return json.dumps({"type": self.type, "before": asdict(self.before), "after": asdict(self.after)}).encode()
+    def body(self) -> dict[str, Any]:
+        """The JSON object of the `events` topic, and of the journal."""
+        return {"type": self.type, "before": asdict(self.before), "after": asdict(self.after)}
 
 
 class EventIds:

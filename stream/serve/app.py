@@ -11,17 +11,32 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Annotated, Any
 
-from fastapi import FastAPI, Header, Request
+from fastapi import FastAPI, Header, Query, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse, StreamingResponse
 from starlette.exceptions import HTTPException
 from starlette.responses import Response
 
 from stream.serve import config
-from stream.serve.errors import QuestionError, ServeError, no_group
+from stream.serve.bearer import BearerGuard
+from stream.serve.errors import QuestionError, ServeError, WatchError, no_group
+from stream.serve.events import EventsRequest, FollowRequest, events_after, events_page
+from stream.serve.media_routes import media_routes
 from stream.serve.question import Bridge, Finished, Piece, Question, Refused, Started
 from stream.serve.service import VERSION, Service
-from stream.serve.wire import Answer, AskRequest, CameraStatus, CameraTimeline, ServiceStatus, answer, server_sent_event
+from stream.serve.watch_routes import watch_routes
+from stream.serve.wire import (
+    Answer,
+    AskRequest,
+    CameraStatus,
+    CameraTimeline,
+    JournalPage,
+    ServiceStatus,
+    answer,
+    server_sent_event,
+)
+from stream.watch.settings import WatchSettings
+from stream.webrtc.routes import webrtc_routes
 
 
 def create_app(service: Service) -> FastAPI:
@@ -30,6 +45,8 @@ def create_app(service: Service) -> FastAPI:
     app.add_exception_handler(ServeError, _refused)
     app.add_exception_handler(RequestValidationError, _invalid)
     app.add_exception_handler(HTTPException, _http_error)
+    app.add_middleware(BearerGuard, tokens=service.config.server.tokens, refused=service.refused)
+    app.include_router(webrtc_routes(service.desk))
 
     @app.get("/v1/cameras")
     async def cameras() -> list[CameraStatus]:
@@ -65,6 +82,25 @@ def create_app(service: Service) -> FastAPI:
         assert isinstance(first, Started)
         return StreamingResponse(
             _events(question, bridge), media_type="text/event-stream", headers={"Cache-Control": "no-cache"}
+        )
+
+    app.include_router(watch_routes(service))
+    app.include_router(media_routes(service))
+
+    @app.get("/v1/events")
+    async def events(wanted: Annotated[EventsRequest, Query()]) -> JournalPage:
+        """A page of the journal, oldest first unless `order` says otherwise."""
+        return await events_page(service.delivery, wanted)
+
+    @app.get("/v1/events/stream", response_class=Response, responses={200: {"content": {"text/event-stream": {}}}})
+    async def events_stream(
+        wanted: Annotated[FollowRequest, Query()], last_event_id: Annotated[int | None, Header()] = None
+    ) -> Response:
+        """Follow the journal from now on, or from behind `after`; a client that comes back says Last-Event-ID."""
+        return StreamingResponse(
+            events_after(service.delivery, wanted, last_event_id),
+            media_type="text/event-stream",
+            headers={"Cache-Control": "no-cache"},
         )
 
     @app.get("/v1/status")
@@ -152,8 +188,11 @@ async def _refused(request: Request, error: Exception) -> JSONResponse:
 async def _invalid(request: Request, error: Exception) -> JSONResponse:
     assert isinstance(error, RequestValidationError)
     problems = [f"{'.'.join(str(part) for part in item['loc'][1:]) or 'body'}: {item['msg']}" for item in error.errors()]
-    known = ", ".join(AskRequest.model_fields)
-    return await _refused(request, QuestionError("; ".join(problems), expected=f"a JSON object with {known}"))
+    if request.url.path.endswith("/ask"):
+        known = ", ".join(AskRequest.model_fields)
+        return await _refused(request, QuestionError("; ".join(problems), expected=f"a JSON object with {known}"))
+    known = ", ".join(WatchSettings.model_fields)
+    return await _refused(request, WatchError("; ".join(problems), expected=f"a JSON object with {known}"))
 
 
 async def _http_error(request: Request, error: Exception) -> JSONResponse:

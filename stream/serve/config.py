@@ -10,111 +10,80 @@ import difflib
 import os
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, SecretStr, StringConstraints, ValidationError
+from pydantic import BaseModel, Field, StringConstraints, ValidationError
 
 from stream.errors import SettingsError
 from stream.serve.environment import child_model, fill_placeholders, is_model_map, override
 from stream.serve.overrides import SessionOverrides, TokenizerOverrides
+from stream.serve.sections import (
+    BoundaryAlert,
+    CameraSettings,
+    EngineOptions,
+    HomeAssistantSettings,
+    IngestSettings,
+    JournalSettings,
+    MemoryOptions,
+    ModelSettings,
+    MqttSettings,
+    NotifySettings,
+    Reconnect,
+    Section,
+    ServerSettings,
+    WatchOptions,
+)
+from stream.watch.settings import WatchName
+from stream.webrtc.settings import WebRtcSettings
+
+__all__ = [
+    "BoundaryAlert",
+    "CameraName",
+    "CameraSettings",
+    "Config",
+    "EngineOptions",
+    "HomeAssistantSettings",
+    "IngestSettings",
+    "JournalSettings",
+    "MemoryOptions",
+    "ModelSettings",
+    "MqttSettings",
+    "NotifySettings",
+    "Reconnect",
+    "ServerSettings",
+    "WatchOptions",
+    "load",
+    "parse",
+    "schema",
+]
 
 SECRETS_FOLDER = Path("/run/secrets")
-CREDENTIAL_KEYS = frozenset({"url", "username", "password"})
+CREDENTIAL_KEYS = frozenset({"url", "username", "password", "headers", "tokens"})
 """Settings whose value is never repeated in a message."""
 
 CameraName = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]{0,63}$")]
 """A camera's name is a part of URLs and of MQTT topics, so it holds no `/`, `+` or `#`."""
 
 
-class _Settings(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True)
-
-
-class BoundaryAlert(_Settings):
-    """The alert that needs no model: a change of the camera's bit cost."""
-
-    enabled: bool = Field(default=True, description="publish boundary events")
-    onset: float = Field(
-        default=4.5, gt=0, description="how far the cost must leave its running level, in running scales, summed up"
-    )
-    calm_s: float = Field(default=1.0, gt=0, description="seconds of a steady cost that end an event")
-    refractory_s: float = Field(default=0.75, ge=0, description="least seconds from one change that is told to the next")
-
-
-class CameraSettings(_Settings):
-    """One camera, file or publisher."""
-
-    url: str = Field(repr=False, min_length=1, description="rtsp://..., a file, file://..., or listen:rtsp://HOST:PORT/PATH")
-    listen: bool = Field(default=False, description="wait for a publisher at the URL, as with listen:rtsp://...")
-    enabled: bool = Field(default=True, description="false keeps the entry and leaves the camera alone")
-    timeout_s: float = Field(default=10.0, gt=0, description="longest wait for an answer of the camera when opening or reading")
-    paced: bool = Field(default=True, description="play a file at the speed it was taken, as a camera would")
-    mailbox_packets: int = Field(
-        default=256, ge=8, description="packets held between reading and tokenizing; then whole groups drop"
-    )
-    pending_groups: int = Field(default=16, ge=1, description="groups that may wait for the model; then the oldest is skipped")
-    boundary: BoundaryAlert = Field(default_factory=BoundaryAlert)
-    tokenizer: TokenizerOverrides = Field(default_factory=TokenizerOverrides)
-    session: SessionOverrides = Field(default_factory=SessionOverrides)
-
-
-class ModelSettings(_Settings):
-    """Which checkpoint, and where it runs."""
-
-    path: str = Field(default="ov2-nano", description="a folder of the released layout, or the name of a bundled checkpoint")
-    dtype: Literal["float32", "bfloat16", "float16"] = "float32"
-    device: str = Field(default="cpu", description="cpu, cuda, cuda:1")
-    weights: Literal["model", "int8", "int4"] = Field(default="model", description="int8 and int4 need ov2-live[quant]")
-    threads: int = Field(default=1, ge=1, description="CPU threads of the model")
-
-
-class MqttSettings(_Settings):
-    """The broker that events go to. Leave the whole section out for the embedded one."""
-
-    host: str | None = Field(default=None, description="broker's host; empty starts the embedded broker")
-    port: int | None = Field(
-        default=None, ge=0, le=65535, description="broker's port; empty: 1883, or a free one for the embedded broker"
-    )
-    username: str | None = Field(default=None, repr=False)
-    password: SecretStr | None = None
-    prefix: str = Field(default="ov2", pattern=r"^[^/+#]+(/[^/+#]+)*$", description="first part of every topic")
-    client_id: str | None = Field(default=None, description="one per installation; a random one when empty")
-    tls: bool = False
-    keepalive_s: int = Field(default=30, ge=1)
-    queue_messages: int = Field(default=1000, ge=1, description="events held while the broker is away; then the oldest drops")
-    state_every_s: float = Field(default=5.0, gt=0, description="how often the cameras' state topics are refreshed")
-
-
-class ServerSettings(_Settings):
-    """The HTTP side."""
-
-    host: str = "127.0.0.1"
-    port: int = Field(default=8710, ge=0, le=65535, description="0 finds a free one")
-    max_questions: int = Field(default=16, ge=1, description="questions waiting or being answered; more get 503")
-    max_branches: int = Field(default=4, ge=1, description="questions answered at the same time")
-    max_tokens: int = Field(default=256, ge=1, description="longest answer a client may ask for")
-
-
-class EngineOptions(_Settings):
-    """Memory and steps of the device that all cameras share. Unset ones follow from the device."""
-
-    num_pages: int | None = Field(
-        default=None, ge=1, description="pages of keys and values; empty: for all cameras, or by memory"
-    )
-    memory_share: float = Field(default=0.8, gt=0, lt=1, description="share of the free GPU memory that becomes pages")
-    kv_dtype: Literal["model", "int8", "fp8"] = Field(default="model", description="int8 and fp8 hold twice as many pages")
-    step_tokens: int | None = Field(default=None, ge=16, description="tokens of all cameras in one step of the model")
-
-
-class Config(_Settings):
+class Config(Section):
     """Everything `ov2 serve` reads."""
 
     cameras: dict[CameraName, CameraSettings] = Field(min_length=1)
     model: ModelSettings = Field(default_factory=ModelSettings)
     mqtt: MqttSettings = Field(default_factory=MqttSettings)
+    homeassistant: HomeAssistantSettings = Field(default_factory=HomeAssistantSettings)
+    data: Path = Field(
+        default=Path("ov2-data"), description="folder of what is kept; relative to the file, or to where it was started"
+    )
+    journal: JournalSettings = Field(default_factory=JournalSettings)
+    notify: dict[WatchName, NotifySettings] = Field(default_factory=dict, description="webhooks and phones, by name")
+    memory: MemoryOptions = Field(default_factory=MemoryOptions)
     engine: EngineOptions = Field(default_factory=EngineOptions)
+    ingest: IngestSettings = Field(default_factory=IngestSettings)
     server: ServerSettings = Field(default_factory=ServerSettings)
+    watches: WatchOptions = Field(default_factory=WatchOptions)
+    webrtc: WebRtcSettings = Field(default_factory=WebRtcSettings)
     tokenizer: TokenizerOverrides = Field(default_factory=TokenizerOverrides)
     session: SessionOverrides = Field(default_factory=SessionOverrides)
 
@@ -123,6 +92,21 @@ class Config(_Settings):
         given = {"host": host, "port": port}
         changed = {key: value for key, value in given.items() if value is not None}
         return self.model_copy(update={"server": self.server.model_copy(update=changed)})
+
+    def beside(self, folder: Path) -> Config:
+        """The same with the data folder's path taken from this folder, if it is relative."""
+        return self.model_copy(update={"data": folder / self.data})
+
+    @property
+    def journal_url(self) -> str:
+        """Where the journal is. A relative path is in the data folder."""
+        url = self.journal.url or "journal.sqlite"
+        return url if "://" in url else str(self.data / url)
+
+    @property
+    def memory_folder(self) -> Path:
+        """Where the cameras' memories are, a folder each. A relative path is in the data folder."""
+        return self.data / (self.memory.folder or "memory")
 
 
 def load(path: Path, environ: Mapping[str, str] | None = None, secrets: Path = SECRETS_FOLDER) -> Config:
@@ -137,7 +121,7 @@ def load(path: Path, environ: Mapping[str, str] | None = None, secrets: Path = S
         mark = getattr(error, "problem_mark", None)
         where = f" at line {mark.line + 1}, column {mark.column + 1}" if mark else ""
         raise SettingsError(f"configuration {path}: expected YAML, got a syntax error{where}") from None
-    return parse(document, environ, secrets, name=str(path))
+    return parse(document, environ, secrets, name=str(path)).beside(path.parent)
 
 
 def parse(

@@ -2,9 +2,14 @@
 
     ServeError(StreamError)
     ├── UnknownCameraError   404: no camera of that name
+    ├── UnknownWatchError    404: the camera has no watch of that name
+    ├── NoMediaError         404: no picture or clip of that
     ├── QuestionError        422: a question that cannot be asked
+    ├── WatchError           422: a watch that cannot be kept
     ├── NotReadyError        503: nothing has been seen yet, or the service is stopping; Retry-After
     ├── CapacityError        503: as many questions as are allowed already wait; Retry-After
+    ├── UnreadableError      503: the journal cannot be read now; Retry-After
+    ├── UnkeptError          503: a watch cannot be written down now, so nothing has changed; Retry-After
     └── StartError           the service cannot start (port in use)
 
 `expected`, `got` and `setting` are told apart, so that a client need not read prose.
@@ -44,6 +49,27 @@ class UnknownCameraError(ServeError):
     code = "unknown_camera"
 
 
+class NoMediaError(ServeError):
+    """No picture or clip of that."""
+
+    status = 404
+    code = "no_media"
+
+
+class UnknownWatchError(ServeError):
+    """The camera has no watch of that name."""
+
+    status = 404
+    code = "unknown_watch"
+
+
+class WatchError(ServeError):
+    """A watch that cannot be kept."""
+
+    status = 422
+    code = "bad_watch"
+
+
 class QuestionError(ServeError):
     """A question that cannot be asked."""
 
@@ -59,10 +85,24 @@ class NotReadyError(ServeError):
 
 
 class CapacityError(ServeError):
-    """As many questions as are allowed already wait."""
+    """As many questions, or zones, as are allowed are already there."""
 
     status = 503
     code = "at_capacity"
+
+
+class UnreadableError(ServeError):
+    """The journal cannot be read now."""
+
+    status = 503
+    code = "journal_unreadable"
+
+
+class UnkeptError(ServeError):
+    """A watch cannot be written down now, so nothing has changed."""
+
+    status = 503
+    code = "watch_not_kept"
 
 
 class StartError(ServeError):

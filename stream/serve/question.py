@@ -16,6 +16,8 @@ from dataclasses import dataclass, field
 
 from ov2.engine.work import Question as Asked
 from stream.events.event import Evidence
+from stream.memory.plan import Mode
+from stream.memory.when import Times
 from stream.serve.errors import ServeError
 
 
@@ -30,6 +32,15 @@ class Sampling:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class LookedBack:
+    """Where an answer looked beside the window: UTC epoch seconds that were looked through, and why, in a line for people."""
+
+    since: float
+    until: float
+    why: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Seen:
     """What the answer could see: its window in media seconds; where timestamp zero of its words lies, in media seconds and in
     UTC epoch seconds; the evidence in wall time; the age of its newest frame when the question was taken up."""
@@ -41,6 +52,7 @@ class Seen:
     frame_age_ms: float
     num_tokens: int
     evidence: tuple[Evidence, ...]
+    looked_back: LookedBack | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -65,7 +77,7 @@ class Piece:
 
 @dataclass(frozen=True, slots=True)
 class Finished:
-    """`finish_reason`: `stop`, or `length` when max_tokens cut it short."""
+    """`finish_reason`: `stop`, `length` when max_tokens cut it short, or `not_seen`: nothing that was looked at shows it."""
 
     answer: str
     finish_reason: str
@@ -84,12 +96,14 @@ Item = Started | Piece | Finished | Refused
 
 @dataclass(slots=True, eq=False)
 class Question:
-    """Asked of one camera. `cancel()` from any thread ends it at the next token."""
+    """Asked of one camera, about `times` where they are given. `cancel()` from any thread ends it at the next token."""
 
     camera: str
     text: str
     sampling: Sampling
     tell: Callable[[Item], None]
+    times: Times | None = None
+    mode: Mode = "auto"
     id: str = field(default_factory=lambda: f"ans-{secrets.token_hex(8)}")
     asked_at: float = field(default_factory=time.perf_counter)
     _asked: Asked | None = None

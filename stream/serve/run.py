@@ -31,7 +31,11 @@ def serve(config: Config, *, ready: Callable[[str], None] = lambda line: None) -
         from stream.serve.runner import Runner
 
         runner = Runner(config, model, listening, ready=ready)
-        return asyncio.run(runner.run(signals=(signal.SIGTERM, signal.SIGINT)))
+        loop = asyncio.new_event_loop()
+        try:  # not asyncio.run, which waits for a thread that hangs however long it does
+            return loop.run_until_complete(runner.run(signals=(signal.SIGTERM, signal.SIGINT)))
+        finally:
+            loop.close()
 
 
 def load_model(settings: ModelSettings) -> OV2Model:

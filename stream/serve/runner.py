@@ -41,7 +41,7 @@ class Runner:
         self.service = Service(config, model, on_failure=self.stop)
         self._listening = listening
         self._ready = ready
-        self._loop: asyncio.AbstractEventLoop | None = None
+        self.loop: asyncio.AbstractEventLoop | None = None
         self._server = _Server(
             uvicorn.Config(
                 create_app(self.service), log_config=None, access_log=False, lifespan="off", timeout_graceful_shutdown=CLOSING_S
@@ -49,9 +49,9 @@ class Runner:
         )
 
     async def run(self, signals: tuple[signal.Signals, ...] = ()) -> int:
-        self._loop = asyncio.get_running_loop()
+        self.loop = asyncio.get_running_loop()
         for number in signals:
-            self._loop.add_signal_handler(number, self._stop)
+            self.loop.add_signal_handler(number, self._stop)
         await self.service.start()
         try:
             serving = asyncio.create_task(self._server.serve(sockets=[self._listening]))
@@ -62,9 +62,9 @@ class Runner:
         return 0 if self.service.failure is None else 1
 
     def stop(self) -> None:
-        if self._loop is not None:
+        if self.loop is not None:
             with contextlib.suppress(RuntimeError):  # the loop has closed: it has stopped already
-                self._loop.call_soon_threadsafe(self._stop)
+                self.loop.call_soon_threadsafe(self._stop)
 
     def _stop(self) -> None:
         self.service.refuse_questions()

@@ -11,30 +11,59 @@ import difflib
 import json
 import logging
 import time
-from collections.abc import Callable
+from collections import Counter
+from collections.abc import Awaitable, Callable
 from importlib.metadata import version
+from importlib.util import find_spec
 
 from ov2.engine import Engine, EngineSettings
 from ov2.model import OV2Model
 from ov2.session_settings import SessionSettings
 from stream.codec.evidence import warm_up
-from stream.errors import SettingsError
-from stream.events.broker import EmbeddedBroker
-from stream.events.event import Change
-from stream.events.mqtt import Broker, Publisher
+from stream.errors import RecallError, SettingsError
+from stream.events.ending import end
+from stream.events.records import new_question_id
+from stream.journal.live import LiveState
+from stream.memory import Memory, MemorySettings, Summariser
+from stream.memory.when import Times, times_of
+from stream.serve.alerts import Alerts
 from stream.serve.camera import Camera
 from stream.serve.config import CameraSettings, Config
+from stream.serve.delivery import Delivery
 from stream.serve.errors import QuestionError, UnknownCameraError, nothing_seen
 from stream.serve.feed import Feed
 from stream.serve.question import Item, Question, Sampling
-from stream.serve.states import MQTT_STATUS
-from stream.serve.wire import AskRequest, BrokerStatus, CameraStatus, EngineStatus, ServiceStatus
+from stream.serve.recorded import Recorded
+from stream.serve.recording import Recorder
+from stream.serve.watches import WatchKeeper
+from stream.serve.wire import AskRequest, CameraStatus, EngineStatus, ServiceStatus, WatchStatus
+from stream.serve.wishes import Wishes
+from stream.sources.address import parse_address
+from stream.sources.states import CameraState
 from stream.tokenizer.settings import settings_from
 from stream.tokenizer.tokenizer import Tokenizer
+from stream.watch.settings import WatchSettings
+from stream.webrtc.desk import WebRtcDesk
 
 VERSION = version("ov2-live")
-MQTT_PORT = 1883
-"""The registered one (MQTT 3.1.1, 4.2)."""
+
+MQTT_STATUS = {
+    CameraState.CONNECTING: "offline",
+    CameraState.LIVE: "online",
+    CameraState.DEGRADED: "degraded",
+    CameraState.STALLED: "degraded",
+    CameraState.OFFLINE: "offline",
+    CameraState.DISABLED: "disabled",
+}
+"""The words of the `<camera>/status` topic."""
+
+STOP_S = 5.0
+"""Longest wait for each part when stopping."""
+REDIS = ("redis://", "rediss://", "unix://")
+KEPT_TURNS = 3
+"""Live state in Redis is gone when it was not told for so many turns."""
+WATCHES_FILE = "watches.json"
+"""In the data folder: watches that were made while the service ran."""
 
 log = logging.getLogger(__name__)
 
@@ -46,13 +75,17 @@ class Service:
 
     def __init__(self, config: Config, model: OV2Model, *, on_failure: Callable[[], None] = lambda: None) -> None:
         self.config = config
+        self.refused: Counter[str] = Counter()
+        self.desk = WebRtcDesk(config.webrtc, refused=self.refused)
+        for name, settings in config.cameras.items():
+            self._open_desk(name, settings)
         self._model = model
         self._started_s = time.time()
         server = config.server
         options = config.engine
         engine = EngineSettings(
             session=SessionSettings(**config.session.given),
-            max_streams=len(config.cameras),
+            max_streams=len(config.cameras) + config.watches.max_zones,
             num_pages=options.num_pages,
             memory_share=options.memory_share,
             kv_dtype=options.kv_dtype,
@@ -60,15 +93,41 @@ class Service:
             max_answers=server.max_branches,
             max_questions=server.max_questions,
         )
+        self.delivery = Delivery(config, VERSION)
         self._engine = Engine(model, engine, on_failure=lambda error: on_failure())
-        self._broker: EmbeddedBroker | None = None
-        self._publisher: Publisher | None = None
         self._reporter: asyncio.Task[None] | None = None
+        self._memories: list[Memory] = []
         try:
-            self._cameras = {name: self._camera(name, settings) for name, settings in config.cameras.items()}
+            self._cameras: dict[str, Camera] = {}
+            self.alerts = Alerts(self._cameras, self.delivery, config.data, config.watches.caption)
+            self._cameras |= {name: self._camera(name, settings) for name, settings in config.cameras.items()}
+            self.watches = self.alerts.watches = WatchKeeper(
+                {name: camera.feed for name, camera in self._cameras.items()},
+                {name: dict(settings.watches) for name, settings in config.cameras.items()},
+                self._engine,
+                path=config.data / WATCHES_FILE,
+                on_change=self.alerts.change,
+                zone_session=SessionSettings(**config.session.given),
+                max_zones=config.watches.max_zones,
+                every_s=config.watches.every_s,
+                share=config.watches.share,
+            )
         except BaseException:
             self._engine.close()
+            for memory in self._memories:
+                memory.close()
             raise
+
+    def _open_desk(self, name: str, settings: CameraSettings) -> None:
+        """Let browsers watch a camera, and publishers come to one that waits for them."""
+        self.desk.view(name)
+        if self._is_published(settings):
+            if find_spec("aiortc") is None:
+                raise SettingsError(f"cameras.{name}.url: whip needs aiortc; pip install 'ov2-live[webrtc]'")
+            self.desk.door(name)
+
+    def _is_published(self, settings: CameraSettings) -> bool:
+        return settings.enabled and parse_address(settings.url, listen=settings.listen).kind == "whip"
 
     def _camera(self, name: str, settings: CameraSettings) -> Camera:
         trained = self._model.stream_settings.get("tokenizer", {})
@@ -78,54 +137,64 @@ class Service:
             raise SettingsError(f"cameras.{name}.{error}") from None
         session = SessionSettings(**{**self.config.session.given, **settings.session.given})
         stream = self._engine.open(name, session, max_waiting_groups=settings.pending_groups)
+        recorder = None
+        if settings.record is not None and settings.enabled:
+            recorder = Recorder(name, settings.record.within(self.config.data), tokenizing)
         return Camera(
-            name, settings, Feed(name, Tokenizer(tokenizing), stream), on_event=self._event, on_state=self._status_changed
+            name,
+            settings,
+            Feed(name, Tokenizer(tokenizing), stream, memory=self._memory(name), recorder=recorder),
+            on_event=self.alerts.boundary,
+            on_state=self._status_changed,
+            on_group=self._hint,
+            on_away=self._away,
+            on_packet=self.desk.view(name).push,
+            door=self.desk.door(name) if self._is_published(settings) else None,
+            policy=self.config.ingest.policy(),
         )
+
+    def _memory(self, name: str) -> Memory | None:
+        options = self.config.memory
+        if not options.enabled:
+            return None
+        model = self._model
+        memory = Memory(
+            self.config.memory_folder / name,
+            MemorySettings(max_mb=options.max_mb, max_age_days=options.max_age_days),
+            summariser=Summariser.of(model.folder, model.stream_settings.get("memory", {})),
+        )
+        self._memories.append(memory)
+        return memory
 
     async def start(self) -> None:
         """Raises `PublishError` when the embedded broker cannot listen."""
-        mqtt = self.config.mqtt
-        host, port = mqtt.host, MQTT_PORT if mqtt.port is None else mqtt.port
-        if host is None:
-            self._broker = EmbeddedBroker(port=mqtt.port or 0)
-            await asyncio.to_thread(self._broker.start)
-            host, port = self._broker.host, self._broker.port
-        target = Broker(
-            host=host,
-            port=port,
-            username=mqtt.username,
-            password=mqtt.password.get_secret_value() if mqtt.password else None,
-            client_id=mqtt.client_id,
-            tls=mqtt.tls,
-            keepalive_s=mqtt.keepalive_s,
-        )
-        self._publisher = Publisher(target, prefix=mqtt.prefix, queue_messages=mqtt.queue_messages)
-        self._publisher.start()
+        await self.delivery.start(Wishes(self).handlers())
         await asyncio.to_thread(warm_up)
+        await asyncio.to_thread(self.alerts.start)
         for camera in self._cameras.values():
             self._status_changed(camera)
             camera.start()
         self._reporter = asyncio.create_task(self._report())
 
     async def stop(self) -> None:
-        """Cameras first, then the engine, then the broker hears `offline`."""
+        """Watches and cameras first, then the engine, then the broker hears `offline`. What takes too long is told, and left behind."""
+        await _within(STOP_S, "watches", asyncio.to_thread(self.alerts.stop))
         for camera in self._cameras.values():
             camera.end()
-        await asyncio.to_thread(self._engine.close)
-        await asyncio.gather(*(asyncio.to_thread(camera.join) for camera in self._cameras.values()))
+        await _within(STOP_S, "webrtc", self.desk.close())
+        await _within(STOP_S, "engine", asyncio.to_thread(self._engine.close))
+        await _within(STOP_S, "cameras", *(asyncio.to_thread(camera.join) for camera in self._cameras.values()))
+        await _within(STOP_S, "memory", *(asyncio.to_thread(memory.close) for memory in self._memories))
         if self._reporter is not None:
-            self._reporter.cancel()
-            await asyncio.gather(self._reporter, return_exceptions=True)
-        if self._publisher is not None:
-            for name in self._cameras:
-                self._publisher.state(f"{name}/status", "offline")
-            await self._publisher.stop()
-        if self._broker is not None:
-            await asyncio.to_thread(self._broker.stop)
+            await end([self._reporter])
+        for name in self._cameras:
+            self.delivery.state(f"{name}/status", "offline")
+        await _within(STOP_S, "journal and broker", self.delivery.stop())
 
     def refuse_questions(self) -> None:
-        """The first step of stopping: every answer on its way ends now, so that connections can close."""
+        """The first step of stopping: every answer on its way, and who follows events, ends now, so that connections can close."""
         self._engine.refuse()
+        self.delivery.end_followers()
 
     @property
     def alive(self) -> bool:
@@ -136,8 +205,10 @@ class Service:
         """What the model's thread died of."""
         return self._engine.failure
 
-    async def ask(self, camera: str, request: AskRequest, tell: Callable[[Item], None]) -> Question:
-        """Queue a question; what becomes of it goes to `tell`. Raises `ServeError` when it cannot be asked."""
+    async def ask(
+        self, camera: str, request: AskRequest, tell: Callable[[Item], None], *, via: str = "http", name: str | None = None
+    ) -> Question:
+        """Queue a question; what becomes of it goes to the journal and to `tell`. Raises `ServeError` when it cannot be asked."""
         watched = self.camera(camera)
         text = request.question.strip()
         if not text:
@@ -150,14 +221,23 @@ class Service:
                 got=str(request.max_tokens),
                 setting="server.max_tokens",
             )
-        if not watched.num_frames:
+        if not watched.num_frames and request.since is None and request.until is None:
             raise nothing_seen(camera)
         sampling = Sampling(
             max_tokens=request.max_tokens, temperature=request.temperature, top_p=request.top_p, seed=request.seed
         )
-        question = Question(camera, text, sampling, tell)
+        recorded = Recorded(self.delivery, tell, via)
+        ident = name or new_question_id()
+        question = Question(camera, text, sampling, recorded.tell, self._times(request), request.recall, id=ident)
+        recorded.question = question
         await asyncio.to_thread(watched.feed.ask, question)
         return question
+
+    def _times(self, request: AskRequest) -> Times | None:
+        try:
+            return times_of(request.since, request.until, time.time())
+        except RecallError as error:
+            raise QuestionError(str(error), expected="a time in the past", setting="since, until") from None
 
     def camera(self, name: str) -> Camera:
         """Raises `UnknownCameraError`, naming the nearest."""
@@ -175,35 +255,62 @@ class Service:
 
     def status(self) -> ServiceStatus:
         """Waits for the engine's figures, which come between two steps."""
-        assert self._publisher is not None, "the service has not started"
-        publisher = self._publisher
         return ServiceStatus(
             version=VERSION,
             model=self.config.model.path,
             uptime_s=round(time.time() - self._started_s, 1),
             questions=self._engine.num_questions,
             engine=EngineStatus.model_validate(self._engine.stats(), from_attributes=True),
-            mqtt=BrokerStatus(
-                host=publisher.broker.host,
-                port=publisher.broker.port,
-                prefix=publisher.prefix,
-                embedded=self._broker is not None,
-                connected=publisher.connected.is_set(),
-                dropped=publisher.dropped,
-            ),
+            mqtt=self.delivery.broker_status(),
+            journal=self.delivery.journal_status(),
+            webrtc=self.desk.figures(),
+            refused=dict(self.refused),
+            watches=dict(self.watches.desk.counts),
         )
 
-    def _event(self, change: Change) -> None:
-        if self._publisher is not None:
-            self._publisher.event(change)
+    def put_watch(self, camera: str, name: str, settings: WatchSettings) -> WatchStatus:
+        """Make a watch, or change one; it is kept. Raises `ServeError`."""
+        made = self.watches.put(camera, name, settings)
+        self.alerts.announce(camera)
+        return made
+
+    def remove_watch(self, camera: str, name: str) -> None:
+        """Raises `UnknownWatchError`."""
+        self.watches.remove(camera, name)
+        self.alerts.withdrawn(camera, name)
+
+    def _hint(self, camera: Camera) -> None:
+        self.watches.desk.hint(camera.name)
+
+    def _away(self, camera: Camera) -> None:
+        self.watches.desk.away(camera.name)
 
     def _status_changed(self, camera: Camera) -> None:
-        if self._publisher is not None:
-            self._publisher.state(f"{camera.name}/status", MQTT_STATUS[camera.states.state])
+        self.delivery.state(f"{camera.name}/status", MQTT_STATUS[camera.states.state])
 
     async def _report(self) -> None:
-        assert self._publisher is not None
+        live = self._live_state()
         while True:
             await asyncio.sleep(self.config.mqtt.state_every_s)
             for camera in self._cameras.values():
-                self._publisher.state(f"{camera.name}/state", json.dumps(camera.figures()))
+                self.delivery.state(f"{camera.name}/state", json.dumps(camera.figures()))
+            if live is not None:
+                states = {
+                    camera.name: {**camera.status().model_dump(), **camera.figures()} for camera in self._cameras.values()
+                }
+                await asyncio.to_thread(live.put, states)
+
+    def _live_state(self) -> LiveState | None:
+        """Where the journal is in Redis, other processes find the cameras' states there."""
+        url = self.config.journal_url
+        if not url.startswith(REDIS):
+            return None
+        return LiveState(url, name=self.config.journal.name, lasts_s=KEPT_TURNS * self.config.mqtt.state_every_s)
+
+
+async def _within(seconds: float, what: str, *works: Awaitable[object]) -> None:
+    """All of them, for so long."""
+    try:
+        await asyncio.wait_for(asyncio.gather(*works), seconds)
+    except TimeoutError:
+        log.error("%s: expected to stop within %.0f s; left behind", what, seconds)

@@ -43,8 +43,8 @@ class History:
 
     def see_packet(self, packet: Packet) -> None:
         """Count the packet's bytes; keyframes are left out, as in the cost of groups."""
-        if self.media_s is None or packet.media_s >= self.media_s:
-            self.media_s, self.wall_s = packet.media_s, packet.wall_s
+        if self.media_s is None or packet.pts_s >= self.media_s:
+            self.media_s, self.wall_s = packet.pts_s, packet.wall_s
         index = int(packet.pts_s // BIN_S)
         spent = 0 if packet.is_key else packet.size_bytes
         if self._bins and self._bins[-1][0] >= index:

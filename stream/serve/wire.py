@@ -11,8 +11,11 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from stream.journal import Entry
+from stream.memory.plan import Mode
 from stream.serve.question import Finished, Question
 from stream.serve.timeline import GroupMark
+from stream.watch.settings import WatchSettings
 
 LONGEST_QUESTION = 2000
 """Characters."""
@@ -28,6 +31,13 @@ class AskRequest(BaseModel):
     temperature: float = Field(default=0.0, ge=0, le=10)
     top_p: float = Field(default=1.0, gt=0, le=1)
     seed: int | None = None
+    since: str | float | None = Field(
+        default=None, description="look no further back: epoch seconds, an ISO time, or as far back as -10m"
+    )
+    until: str | float | None = Field(default=None, description="look at nothing later, given like since")
+    recall: Mode = Field(
+        default="auto", description="auto: look back where the question asks for it; window: never; memory: whatever it names"
+    )
     stream: bool | None = Field(
         default=None, description="false: one JSON answer; default: server-sent events unless Accept says JSON"
     )
@@ -59,9 +69,19 @@ class AnswerTimings(BaseModel):
     total_ms: float
 
 
+class AnswerRecall(BaseModel):
+    """Where an answer looked beside the window: UTC epoch seconds that were looked through (`evidence` says what of it was read), and
+    why."""
+
+    since: float
+    until: float
+    why: str
+
+
 class Answer(BaseModel):
     """The last thing that a question gets. `time_zero_s` is the wall time of second 0 in the answer's own words;
-    `finish_reason` is `stop`, or `length` when max_tokens cut it short."""
+    `finish_reason` is `stop`, `length` when max_tokens cut it short, or `not_seen` when nothing that was looked at shows it. `recall`
+    is null when the window was all that was looked at."""
 
     id: str
     camera: str
@@ -74,6 +94,7 @@ class Answer(BaseModel):
     time_zero_s: float
     window: AnswerWindow
     timings: AnswerTimings
+    recall: AnswerRecall | None = None
 
 
 class CameraStatus(BaseModel):
@@ -102,6 +123,19 @@ class CameraTimeline(BaseModel):
     groups: list[GroupMark]
 
 
+class WatchStatus(BaseModel):
+    """One watch, now. `state`: on or off; `probability` that it holds, null before the first judgement; `event`: id of the event
+    under way; `problem`: why it cannot be judged."""
+
+    camera: str
+    name: str
+    state: str
+    probability: float | None
+    event: str | None
+    problem: str | None
+    settings: WatchSettings
+
+
 class BrokerStatus(BaseModel):
     """Where events go."""
 
@@ -111,6 +145,47 @@ class BrokerStatus(BaseModel):
     embedded: bool
     connected: bool
     dropped: int
+
+
+class OutboxStatus(BaseModel):
+    """What one sink has got. `repeated`: of these, may have come before."""
+
+    delivered: int
+    repeated: int
+    dropped: int
+
+
+class JournalStatus(BaseModel):
+    """What is written before it is told. `degraded`: why it cannot be written now, else empty; `pending` entries then wait in
+    memory. `dropped`: entries that memory could not hold."""
+
+    address: str
+    degraded: str
+    written: int
+    pending: int
+    dropped: int
+    failures: int
+    used_mb: float
+    outboxes: dict[str, OutboxStatus]
+
+
+class JournalEntry(BaseModel):
+    """One entry of the journal. `position` orders and names it; `time`: UTC epoch seconds at which it was taken; `kind`: boundary,
+    watch, question, answer or dropped; `body`: what is told of it."""
+
+    position: int
+    time: float
+    kind: str
+    camera: str
+    id: str
+    body: dict[str, Any]
+
+
+class JournalPage(BaseModel):
+    """Entries in the order that was asked for. `next`: the `after` of the page behind, null on the last one."""
+
+    entries: list[JournalEntry]
+    next: int | None
 
 
 class EngineStatus(BaseModel):
@@ -129,7 +204,8 @@ class EngineStatus(BaseModel):
 
 
 class ServiceStatus(BaseModel):
-    """The service as a whole."""
+    """The service as a whole. `refused`: requests by why they were refused (`unauthorized`, `at_capacity`, `slow_body`, ...). `watches`:
+    judgements, those that came late (`thinned`) or not at all (`late`), and what was told."""
 
     version: str
     model: str
@@ -137,6 +213,16 @@ class ServiceStatus(BaseModel):
     questions: int
     engine: EngineStatus
     mqtt: BrokerStatus
+    webrtc: dict[str, int]
+    refused: dict[str, int]
+    watches: dict[str, int]
+    journal: JournalStatus
+
+
+def journal_entry(entry: Entry) -> JournalEntry:
+    return JournalEntry(
+        position=entry.position, time=entry.time_s, kind=entry.kind, camera=entry.camera, id=entry.id, body=dict(entry.body)
+    )
 
 
 def answer(question: Question, finished: Finished) -> Answer:
@@ -153,10 +239,13 @@ def answer(question: Question, finished: Finished) -> Answer:
         time_zero_s=seen.time_zero_s,
         window=AnswerWindow(start_s=seen.start_s, end_s=seen.end_s, zero_s=seen.zero_s, num_tokens=seen.num_tokens),
         timings=AnswerTimings(**{key: round(value, 1) for key, value in asdict(finished.timings).items()}),
+        recall=AnswerRecall(**asdict(seen.looked_back)) if seen.looked_back is not None else None,
     )
 
 
-def server_sent_event(name: str, data: dict[str, Any] | BaseModel) -> bytes:
-    """One event of a text/event-stream (HTML standard, 9.2.6). JSON holds no bare line break, so one `data` line is enough."""
+def server_sent_event(name: str, data: dict[str, Any] | BaseModel, *, number: int | None = None) -> bytes:
+    """One event of a text/event-stream (HTML standard, 9.2.6). JSON holds no bare line break, so one `data` line is enough.
+    `number` is its id: a client that reconnects says it as Last-Event-ID."""
     text = data.model_dump_json() if isinstance(data, BaseModel) else json.dumps(data, ensure_ascii=False)
-    return f"event: {name}\ndata: {text}\n\n".encode()
+    place = "" if number is None else f"id: {number}\n"
+    return f"event: {name}\n{place}data: {text}\n\n".encode()

@@ -1,6 +1,6 @@
-"""Demuxed packets to `Packet`s: canonical bytes, media time, wall time.
+"""Demuxed packets to `Sample`s: whole pictures, canonical bytes.
 
-In: PyAV packets of one video stream, in decode order. Out: `Packet`s. What holds no picture is counted and skipped.
+In: PyAV packets of one video stream, in decode order. Out: `Sample`s. What holds no picture is counted and skipped.
 """
 
 from __future__ import annotations
@@ -14,40 +14,52 @@ from av.bitstream import BitStreamFilterContext
 
 from stream.codec.access_unit import AccessUnit, Canonicaliser
 from stream.errors import CodecError
+from stream.sources.headers import Headers, is_vp9_key
 from stream.sources.joiner import Picture, PictureJoiner
-from stream.sources.mediaclock import MediaClock
-from stream.units import MEDIA_CLOCK_HZ, Packet
+from stream.sources.sample import Sample
+from stream.sources.untimed import MICROSECONDS, reference_us
+from stream.units import MEDIA_CLOCK_HZ
 
-EVIDENCE_CODECS = ("h264", "hevc")
-"""H.264 gives motion vectors and quantisers; H.265 is decoded, and its evidence is the plain difference of pictures."""
+EVIDENCE_CODECS = {"h264": "H.264", "hevc": "H.265", "av1": "AV1", "vp9": "VP9", "vp8": "VP8", "mjpeg": "MJPEG"}
+"""H.264 gives motion vectors, quantisers and bits; the others are decoded, and their evidence is the plain difference of pictures."""
+_BY_ARRIVAL = Fraction(1, MICROSECONDS)
+"""Time base of pictures that came without any time."""
 
 
 class Assembler:
-    """Makes the `Packet`s of one connection.
+    """Makes the `Sample`s of one connection. `clock`: UTC epoch seconds, now. `by_arrival`: the sender gives no times, and those that FFmpeg
+    makes up are not right, so pictures are as far apart as they came.
 
-    `wall_s` maps media seconds to UTC epoch seconds (a live source ignores its argument and reads the clock).
     `skipped` counts packets by reason: `no_picture`, `damaged`, `late_piece` (of a picture that had already gone on).
     Raises `CodecError` when the stream's codec leaves no evidence.
     """
 
-    def __init__(self, stream: av.VideoStream, media_clock: MediaClock, wall_s: Callable[[float], float]) -> None:
-        self.codec = stream.codec_context.name
-        if self.codec not in EVIDENCE_CODECS:
-            raise CodecError(
-                f"expected H.264 or H.265, got {self.codec}, whose packets do not tell where the picture changed; "
-                "set the camera's sub-stream to H.264, or transcode"
-            )
-        self.skipped: Counter[str] = Counter()
+    def __init__(
+        self,
+        stream: av.VideoStream,
+        clock: Callable[[], float],
+        *,
+        by_arrival: bool = False,
+        skipped: Counter[str] | None = None,
+    ) -> None:
+        self.codec = codec_of(stream)
+        self.skipped: Counter[str] = Counter() if skipped is None else skipped
         self._stream = stream
-        self._clock = media_clock
-        self._wall_s = wall_s
+        self._by_arrival = by_arrival
+        self._clock = clock
         self._time_base = stream.time_base or Fraction(1, MEDIA_CLOCK_HZ)
         self._canonical = Canonicaliser(stream.codec_context.extradata or b"") if self.codec == "h264" else None
         self._joiner = PictureJoiner()
         self._filter = BitStreamFilterContext("hevc_mp4toannexb", stream) if self.codec == "hevc" else None
+        self._headers = Headers(self.codec, stream.codec_context.extradata or b"")
 
-    def push(self, packet: av.Packet[av.VideoStream]) -> list[Packet]:
-        """Packets that one demuxed packet makes: mostly one; a picture that may still be incomplete waits for the next."""
+    @property
+    def num_in_band_sets(self) -> int | None:
+        """Sequence parameter sets that came inside packets so far; None for a codec that is not parsed."""
+        return self._canonical.num_in_band_sets if self._canonical is not None else None
+
+    def push(self, packet: av.Packet[av.VideoStream]) -> list[Sample]:
+        """Samples that one demuxed packet makes: mostly one; a picture that may still be incomplete waits for the next."""
         if not packet.size:
             return []
         if self._canonical is None:
@@ -61,44 +73,57 @@ class Assembler:
         whole = self._joiner.push(Picture(packet, unit))
         if self._joiner.num_late:
             self.skipped["late_piece"] = self._joiner.num_late
-        return [self._packet(*picture) for picture in whole]
+        return [self._sample(*picture) for picture in whole]
 
-    def flush(self) -> list[Packet]:
+    def flush(self) -> list[Sample]:
         """What is still held at the end of the stream."""
-        return [self._packet(*picture) for picture in self._joiner.flush()]
+        return [self._sample(*picture) for picture in self._joiner.flush()]
 
-    def _packet(self, packet: av.Packet[av.VideoStream], unit: AccessUnit) -> Packet:
-        pts, dts = packet.pts, packet.dts
-        moment = self._clock.moment(pts if pts is not None else dts, self._time_base)
+    def _sample(self, packet: av.Packet[av.VideoStream], unit: AccessUnit) -> Sample:
         width, height = unit.size_px or (self._stream.codec_context.width, self._stream.codec_context.height)
-        return Packet(
+        reference = reference_us(packet)
+        arrival_s = self._clock()
+        return Sample(
             data=unit.data,
-            pts=pts if pts is not None else round(moment.pts_s / self._time_base),
-            dts=dts,
-            time_base=self._time_base,
-            pts_s=moment.pts_s,
-            media_s=moment.media_s,
-            wall_s=self._wall_s(moment.media_s),
+            pts=round(arrival_s * MICROSECONDS) if self._by_arrival else packet.pts,
+            dts=None if self._by_arrival else packet.dts,
+            time_base=_BY_ARRIVAL if self._by_arrival else self._time_base,
+            arrival_s=arrival_s,
+            reported_s=None if reference is None else reference / MICROSECONDS,
             is_key=unit.is_key,
             codec=self.codec,
             size_bytes=unit.size_bytes,
             width=width,
             height=height,
-            discontinuity=moment.discontinuity or unit.resized,
+            breaks=unit.resized,
         )
 
-    def _plain(self, packet: av.Packet[av.VideoStream]) -> Packet:
-        """A packet of a codec that we do not parse: its bytes as they are, Annex B."""
+    def _plain(self, packet: av.Packet[av.VideoStream]) -> Sample:
+        """A packet of a codec that we do not parse: its bytes as they are (H.265: Annex B), headers in front of keys."""
         size_px = (self._stream.codec_context.width, self._stream.codec_context.height)
         data = bytes(packet)
-        unit = AccessUnit(data=data, size_bytes=len(data), is_key=packet.is_keyframe, starts=packet.is_keyframe,
-                          size_px=size_px, resized=False)  # fmt: skip
-        return self._packet(packet, unit)
+        is_key = packet.is_keyframe or (self.codec == "vp9" and is_vp9_key(data))
+        data = self._headers.complete(data, is_key=is_key)
+        unit = AccessUnit(data=data, size_bytes=len(data), is_key=is_key, starts=is_key, size_px=size_px, resized=False)
+        return self._sample(packet, unit)
 
     def _filtered(self, packet: av.Packet[av.VideoStream]) -> list[av.Packet[av.VideoStream]]:
-        assert self._filter is not None
+        if self._filter is None:
+            return [packet]
         try:
             return list(self._filter.filter(packet))
         except av.FFmpegError:
             self.skipped["damaged"] += 1
             return []
+
+
+def codec_of(stream: av.VideoStream) -> str:
+    """The codec's name. Raises `CodecError` for one that leaves no evidence, or that this FFmpeg cannot decode."""
+    known = f"{', '.join([*EVIDENCE_CODECS.values()][:-1])} or {[*EVIDENCE_CODECS.values()][-1]}"
+    context = stream.codec_context
+    if context is None:
+        raise CodecError(f"expected {known}, got a codec that the FFmpeg of the installed PyAV cannot decode")
+    codec = str(context.codec.canonical_name)
+    if codec not in EVIDENCE_CODECS:
+        raise CodecError(f"expected {known}, got {codec}; set the camera's sub-stream to H.264, or transcode")
+    return codec

@@ -66,6 +66,11 @@ class Mailbox:
             self._num_bytes += len(packet.data)
             self._changed.notify()
 
+    def wait_for_room(self, timeout_s: float) -> bool:
+        """For a sender that can wait (a file): True when a packet can be put without dropping any, or when closed."""
+        with self._changed:
+            return self._changed.wait_for(lambda: self._closed or 2 * len(self._packets) <= self._max_packets, timeout_s)
+
     def get(self, timeout_s: float | None = None) -> Packet | None:
         """The next packet; None once closed and empty. Raises `TimeoutError` when none comes in `timeout_s`."""
         with self._changed:
@@ -75,6 +80,7 @@ class Mailbox:
                 return None
             packet = self._packets.popleft()
             self._num_bytes -= len(packet.data)
+            self._changed.notify()
             return packet
 
     def close(self) -> None:

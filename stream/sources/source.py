@@ -10,16 +10,24 @@ import logging
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from types import TracebackType
+from typing import Literal
 
 import av
 
 from stream.errors import CodecError, SourceError
 from stream.sources.address import Address, parse_address
 from stream.sources.assemble import Assembler
+from stream.sources.loop import Loop
 from stream.sources.mediaclock import MediaClock
-from stream.sources.opening import is_timeout, open_container
+from stream.sources.opening import Opened, is_timeout, open_container
+from stream.sources.options import OpenOptions
+from stream.sources.policy import SourcePolicy
+from stream.sources.sample import Sample
+from stream.sources.timekeeper import Timekeeper
 from stream.sources.untimed import TimeFinder
+from stream.sources.wallclock import Live, Recorded
 from stream.units import Packet
 
 log = logging.getLogger(__name__)
@@ -28,6 +36,10 @@ MAX_ERRORS_IN_A_ROW = 16
 """Read errors in a row after which the rest of a file is given up."""
 READ_AHEAD = 8
 """Packets of a file that are read before the first of them is given: what runs in turn with decoding runs from cold caches."""
+
+
+_WITHOUT_TIMES = frozenset({"mpjpeg", "mjpeg", "h264", "hevc", "obu"})
+"""Formats that hold pictures alone; from a live source, when they came is all that tells their time."""
 
 
 class Source:
@@ -40,18 +52,23 @@ class Source:
     def __init__(
         self,
         address: Address,
-        container: av.container.InputContainer,
-        assembler: Assembler,
+        options: OpenOptions,
+        open_: Callable[[], Opened],
+        timekeeper: Timekeeper,
         *,
-        timeout_s: float,
+        clock: Callable[[], float],
         pace: Callable[[float], None] | None,
     ) -> None:
         self.address = address
         self.truncated = False
-        self._container = container
-        self._assembler = assembler
-        self._timeout_s = timeout_s
+        self._options = options
+        self._open = open_
+        self._clock = clock
+        self._timekeeper = timekeeper
         self._pace = pace
+        self._loop = Loop() if options.loop and not address.is_live else None
+        self._opened = open_()
+        self._assembler = self._assemble(Counter())
 
     @property
     def skipped(self) -> Counter[str]:
@@ -61,6 +78,11 @@ class Source:
     def codec(self) -> str:
         return self._assembler.codec
 
+    @property
+    def num_in_band_sets(self) -> int | None:
+        """Sequence parameter sets that came inside packets so far; None for a codec that is not parsed."""
+        return self._assembler.num_in_band_sets
+
     def __enter__(self) -> Source:
         return self
 
@@ -69,24 +91,56 @@ class Source:
 
     def close(self) -> None:
         """Let the file or connection go. Called by the thread that iterates."""
-        self._container.close()
+        self._opened.close()
 
     def __iter__(self) -> Iterator[Packet]:
-        ahead: list[Packet] = []
+        packet_of = self._timekeeper.packet
+        for samples in self._batches():
+            for packet in [packet_of(sample) for sample in samples]:
+                if self._pace is not None:
+                    self._pace(packet.media_s)
+                yield packet
+
+    def samples(self) -> Iterator[Sample]:
+        """The same with the times as they came, for an owner who keeps the time over several connections."""
+        for samples in self._batches():
+            for sample in samples:
+                if self._pace is not None:
+                    self._pace(self._timekeeper.packet(sample).media_s)
+                yield sample
+
+    def _assemble(self, skipped: Counter[str]) -> Assembler:
+        by_arrival = self.address.is_live and self._opened.container.format.name in _WITHOUT_TIMES
+        try:
+            return Assembler(self._opened.container.streams.video[0], self._clock, by_arrival=by_arrival, skipped=skipped)
+        except CodecError as error:
+            self._opened.close()
+            raise CodecError(f"{self.address.shown}: {error}") from None
+
+    def _batches(self) -> Iterator[list[Sample]]:
+        """Of the file, or of one reading of it after another; a reading that gave nothing is the last."""
+        if self._loop is None:
+            yield from self._reading()
+            return
+        while True:
+            for samples in self._reading():
+                yield [self._loop.sample(sample) for sample in samples]
+            if not self._loop.num_samples:
+                break
+            self._loop.again()
+            self._opened.close()
+            self._opened = self._open()
+            self._assembler = self._assemble(self.skipped)
+
+    def _reading(self) -> Iterator[list[Sample]]:
+        ahead: list[Sample] = []
         enough = 1 if self.address.is_live or self._pace is not None else READ_AHEAD
         for demuxed in self._timed() if self.address.is_live else self._demuxed():
             ahead += self._assembler.push(demuxed)
             if len(ahead) >= enough:
-                yield from self._due(ahead)
+                yield ahead
                 ahead = []
-        yield from self._due(ahead + self._assembler.flush())
-
-    def _due(self, packets: list[Packet]) -> Iterator[Packet]:
-        """Packets, each when it is time for it."""
-        for packet in packets:
-            if self._pace is not None:
-                self._pace(packet.media_s)
-            yield packet
+        yield ahead + self._assembler.flush()
 
     def _timed(self) -> Iterator[av.Packet[av.VideoStream]]:
         finder = TimeFinder()
@@ -96,8 +150,8 @@ class Source:
 
     def _demuxed(self) -> Iterator[av.Packet[av.VideoStream]]:
         """Whole packets as FFmpeg reads them; a damaged stretch of a file is stepped over."""
-        stream = self._container.streams.video[0]
-        reading = self._container.demux(stream)
+        stream = self._opened.container.streams.video[0]
+        reading = self._opened.container.demux(stream)
         num_read = in_a_row = 0
         while in_a_row < MAX_ERRORS_IN_A_ROW:
             failed: av.FFmpegError | None = None
@@ -112,7 +166,7 @@ class Source:
                     raise SourceError(f"{self.address.shown}: {self._why(failed)}")
                 self.skipped["damaged"] += 1
                 in_a_row += 1
-                reading = self._container.demux(stream)
+                reading = self._opened.container.demux(stream)
                 continue
             if packet is None or not packet.size:
                 break
@@ -126,7 +180,7 @@ class Source:
 
     def _check_whole(self, num_read: int, num_indexed: int) -> None:
         """A file that ends early is still used for what it holds."""
-        if not self.address.is_live and (num_read < num_indexed or self.skipped["damaged"]):
+        if not (self.address.is_live or self.truncated) and (num_read < num_indexed or self.skipped["damaged"]):
             self.truncated = True
             log.warning(
                 "%s: damaged or cut off: %d packets read of %s, %d of them damaged",
@@ -138,56 +192,53 @@ class Source:
 
     def _why(self, error: av.FFmpegError) -> str:
         if is_timeout(error):
-            return f"no packet within {self._timeout_s:g} s (timeout_s)"
+            return f"no packet within {self._options.longest_wait_s or self._options.timeout_s:g} s (stale_s)"
         return f"the connection broke ({error.strerror})"
 
 
 def open_source(
     url: str,
     *,
+    options: OpenOptions | None = None,
     listen: bool = False,
-    paced: bool = False,
-    timeout_s: float = 10.0,
+    paced: bool | None = None,
+    timeout_s: float | None = None,
+    stale_s: float | Literal["timeout_s"] | None = "timeout_s",
+    policy: SourcePolicy | None = None,
     clock: Callable[[], float] = time.time,
     monotonic: Callable[[], float] = time.monotonic,
     sleep: Callable[[float], object] = time.sleep,
     media_clock: MediaClock | None = None,
 ) -> Source:
-    """Open a file, pull from `rtsp://`, or wait for a publisher at `listen:rtsp://HOST:PORT/PATH` (or `listen=True`).
+    """Open a file, pull from `rtsp://`, wait for a publisher at `listen:rtsp://HOST:PORT/PATH` (or `listen=True`), or read HTTP, HLS or
+    MPEG-TS (docs/inputs.md).
 
-    - `paced`: give a file's packets at the speed they were recorded, else as fast as they are taken.
-    - `timeout_s`: longest wait for a connection, a publisher, or the next packet of a live source.
+    - `options`: how; `paced`, `timeout_s` and `stale_s` are its own, for short.
+    - `policy`: what may be opened; everything unless told.
     - `clock`: UTC epoch seconds. A live packet's `wall_s` is when it came; a file's, when it would come if the file had been
       started now and played at its own speed.
     - `media_clock`: the camera's, when this is not its first connection.
 
-    Raises `SourceError` (unreachable, refused, wrong password, no such path, not a video, no video track) and `CodecError` (a
-    codec without evidence).
+    Raises `SourceError` (not allowed, unreachable, refused, wrong password, no such path, not a video, no video track) and `CodecError`
+    (a codec without evidence).
     """
-    address = parse_address(url, listen=listen)
-    container = open_container(address, timeout_s)
-    if address.is_live:
-
-        def wall_s(media_s: float) -> float:
-            return clock()
-
-    else:
-        started_s = clock()
-
-        def wall_s(media_s: float) -> float:
-            return started_s + media_s
-
-    try:
-        assembler = Assembler(container.streams.video[0], media_clock or MediaClock(), wall_s)
-    except CodecError as error:
-        container.close()
-        raise CodecError(f"{address.shown}: {error}") from None
-    if assembler.codec != "h264":
-        log.warning(
-            "%s: %s tells no motion vectors; evidence is the plain difference of pictures", address.shown, assembler.codec
-        )
-    pace = _pacer(monotonic, sleep) if paced and not address.is_live else None
-    return Source(address, container, assembler, timeout_s=timeout_s, pace=pace)
+    options = options or OpenOptions()
+    if paced is not None:
+        options = replace(options, paced=paced)
+    if timeout_s is not None:
+        options = replace(options, timeout_s=timeout_s)
+    if stale_s != "timeout_s":
+        options = replace(options, stale_s=stale_s)
+    policy = policy or SourcePolicy()
+    address = policy.check(parse_address(url, listen=listen))
+    return Source(
+        address,
+        options,
+        lambda: open_container(address, options, policy),
+        Timekeeper(Live() if address.is_live else Recorded(clock()), media_clock),
+        clock=clock,
+        pace=_pacer(monotonic, sleep) if options.paced and not address.is_live else None,
+    )
 
 
 def _pacer(monotonic: Callable[[], float], sleep: Callable[[float], object]) -> Callable[[float], None]:

@@ -15,7 +15,7 @@ import av
 
 _PRFT = struct.Struct("=q")
 """AVProducerReferenceTime begins with the wall clock in microseconds."""
-_MICROSECONDS = 1_000_000
+MICROSECONDS = 1_000_000
 MAX_HELD = 8
 """Untimed packets held for a timed one; after that they go on as they are."""
 
@@ -29,7 +29,7 @@ class TimeFinder:
 
     def push(self, packet: av.Packet[av.VideoStream]) -> list[av.Packet[av.VideoStream]]:
         """Packets whose time is settled, in order. Untimed ones at the very start wait for the first timed one."""
-        reference = _reference_us(packet)
+        reference = reference_us(packet)
         if packet.pts is None:
             if self._anchor is None and reference is not None and len(self._held) < MAX_HELD:
                 self._held.append(packet)
@@ -43,16 +43,17 @@ class TimeFinder:
         """What is still held, timed if by now it can be."""
         held, self._held = self._held, []
         for packet in held:
-            self._settle(packet, _reference_us(packet))
+            self._settle(packet, reference_us(packet))
         return held
 
     def _settle(self, packet: av.Packet[av.VideoStream], reference: int | None) -> None:
         if self._anchor is not None and reference is not None and packet.time_base:
             pts, anchor = self._anchor
-            packet.pts = pts + round((reference - anchor) / (packet.time_base * _MICROSECONDS))
+            packet.pts = pts + round((reference - anchor) / (packet.time_base * MICROSECONDS))
 
 
-def _reference_us(packet: av.Packet[av.VideoStream]) -> int | None:
+def reference_us(packet: av.Packet[av.VideoStream]) -> int | None:
+    """The sender's wall clock at this picture, microseconds since 1970, where RTCP sender reports tell it."""
     if not packet.has_sidedata("prft"):
         return None
     return int(_PRFT.unpack_from(bytes(packet.get_sidedata("prft")))[0])

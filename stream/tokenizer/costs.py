@@ -32,6 +32,8 @@ KEY_MEMORY = 8
 """Keyframes over which the running keyframe size is averaged."""
 QP_MEMORY = 64
 """Frames over which the quantiser is averaged, for frames that do not tell theirs."""
+ALL_KEYS = 8
+"""Keyframes in a row after which a stream is taken to have nothing else (MJPEG, a camera set to intra pictures alone)."""
 
 
 class FrameCosts:
@@ -40,14 +42,19 @@ class FrameCosts:
     P and B frames cost by `cost`: `bytes` = s (the paper's text), `log` = ln(1 + s) (the published front-end), `complexity` =
     s * 2^((QP - 26) / 6) (a camera at constant bit rate hides its effort in the quantiser). Keyframes cost nothing; one larger
     than `scene_cut_ratio` times the running keyframe size is a scene cut and counts with its excess (ratio 0: never).
+    Where every frame is a keyframe, each costs by how far its size is from the one before: what changed, not what is there. As published,
+    with `bytes` or `log` and ratio 0, it costs nothing there either.
     """
 
     def __init__(self, cost: str, scene_cut_ratio: float) -> None:
         assert cost in COSTS, f"expected a cost of {COSTS}, got {cost}"
         self._cost = cost
         self._scene_cut_ratio = scene_cut_ratio
+        self._counts_steps = scene_cut_ratio > 0 or cost == "complexity"
         self._key_bytes = 0.0
         self._num_keys = 0
+        self._keys_in_a_row = 0
+        self._previous_key_bytes = 0
         self._qp = QP_REFERENCE
         self._num_qps = 0
 
@@ -58,10 +65,14 @@ class FrameCosts:
 
     def of(self, size_bytes: int, *, is_key: bool, mean_qp: float = math.nan) -> float:
         """Cost of the next frame."""
-        if is_key:
-            excess = self._excess(size_bytes)
-            return self._by_size(excess, mean_qp) if excess else 0.0
-        return self._by_size(size_bytes, mean_qp)
+        if not is_key:
+            self._keys_in_a_row = 0
+            return self._by_size(size_bytes, mean_qp)
+        self._keys_in_a_row += 1
+        step, self._previous_key_bytes = abs(size_bytes - self._previous_key_bytes), size_bytes
+        excess = self._excess(size_bytes)
+        counted = step if self._counts_steps and self._keys_in_a_row > ALL_KEYS else excess
+        return self._by_size(counted, mean_qp) if counted else 0.0
 
     def _excess(self, size_bytes: int) -> float:
         """Bytes over the running keyframe size if this is a scene cut, else 0."""

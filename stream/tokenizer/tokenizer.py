@@ -17,6 +17,7 @@ import numpy as np
 from ov2.canvas import CanvasGroup
 from stream.codec.decode import DecodedFrame, Decoder
 from stream.codec.evidence import measure as measure_frame
+from stream.codec.picture import Picture
 from stream.tokenizer.budget import first_group_tokens, num_llm_tokens
 from stream.tokenizer.candidates import Measure, OpenBin, OpenFrames
 from stream.tokenizer.costs import FrameCosts
@@ -109,6 +110,14 @@ class Tokenizer:
         if self._stream is None or not self._stream.frames.bins:
             return None
         return self._group(self._stream, self._stream.frames.with_open_slot(), None)
+
+    def newest_picture(self, longest_side: int) -> np.ndarray | None:
+        """The newest frame, uint8 [height, width, 3] RGB, its longer side at most `longest_side`; None before the first."""
+        if self._stream is None:
+            return None
+        frame = self._stream.last
+        scale = min(1.0, longest_side / max(frame.width, frame.height))
+        return Picture(frame.picture)(max(2, round(frame.width * scale)), max(2, round(frame.height * scale)))
 
     def advance(self, media_s: float) -> list[CanvasGroup]:
         """The clock says that no frame before `media_s` will come any more. Returns the groups that became certain. For cameras

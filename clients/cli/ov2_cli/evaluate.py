@@ -95,6 +95,89 @@ def margins(
         print(json.dumps({**result, "judge": loaded.stream_settings.get("judge", {})}))
 
 
+@app.command()
+def alerts(
+    seeds: Annotated[str, typer.Option(help="Test seeds A:B, B left out.")] = "900000:900008",
+    seconds: Annotated[int, typer.Option(help="Length of each film.", min=20)] = 60,
+    cameras: Annotated[int, typer.Option(help="Films at the same time.", min=1)] = 1,
+    model: Annotated[str, typer.Option(help="Checkpoint: a bundled name or a folder.")] = "ov2-nano",
+    out: Annotated[Path, typer.Option(help="Folder for logs.")] = Path("runs/eval-alerts"),
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object as the last line.")] = False,
+) -> None:
+    """Twelve watches over unseen worlds, live through RTSP and a real Mosquitto: which events were told, and how soon?"""
+    import asyncio
+
+    from rich.console import Console
+    from rich.progress import Progress
+
+    from ov2_cli.alerts.run import run
+    from ov2_cli.alerts.table import print_alerts
+    from ov2_cli.demo.processes import DemoError
+    from trainer.evaluate import seed_range
+
+    wanted = seed_range(seeds)
+    console = Console(stderr=True)
+    with Progress(console=console) as progress:
+        task = progress.add_task("filming", total=len(wanted))
+        try:
+            result = asyncio.run(
+                run(
+                    wanted,
+                    seconds=seconds,
+                    cameras=cameras,
+                    model=model,
+                    out=out,
+                    done=lambda count: progress.update(task, completed=count),
+                )
+            )
+        except DemoError as error:
+            typer.echo(f"ov2: {error}", err=True)
+            raise typer.Exit(1) from None
+    print_alerts(console, result)
+    if as_json:
+        print(json.dumps(result.as_json()))
+
+
+@app.command()
+def memory(
+    seeds: Annotated[str, typer.Option(help="Test seeds A:B, B left out: the films that are asked about.")] = "900000:900010",
+    distance: Annotated[float, typer.Option(help="Minutes of other films between a film and its questions.", min=0.1)] = 10.0,
+    model: Annotated[str, typer.Option(help="Checkpoint: a bundled name or a folder.")] = "ov2-nano",
+    films: Annotated[Path, typer.Option(help="Folder for tokenized films, kept for the next run.")] = Path("runs/memory-films"),
+    calibrate: Annotated[
+        str | None, typer.Option(help="Training seeds A:B: fit what it knows by sight on them, and write it to the checkpoint.")
+    ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object as the last line.")] = False,
+) -> None:
+    """Ask about the past: with recall by time and by content, without it, and about what was not there."""
+    from rich.console import Console
+    from rich.progress import Progress
+
+    from ov2.checkpoint import STREAM, find, read_json, write_json
+    from ov2.model import OV2Model
+    from trainer.evaluate import seed_range
+    from trainer.memory import Films, remember_seeds
+    from trainer.sight import calibrate as fit_sight
+
+    wanted, folder = seed_range(seeds), find(model)
+    console = Console(stderr=True)
+    loaded = OV2Model.from_pretrained(model)
+    if calibrate is not None:
+        own = Films(loaded, films)
+        sight = fit_sight(loaded, [own.clip(seed) for seed in seed_range(calibrate, "train")], folder)
+        loaded.stream_settings["memory"] = {"seen_at": sight.seen_at}
+        stored = read_json(folder / STREAM) if (folder / STREAM).exists() else {}
+        write_json(folder / STREAM, {**stored, "memory": loaded.stream_settings["memory"]})
+        console.print(f"calibrated: {sight}")
+    with Progress(console=console) as progress:
+        task = progress.add_task("remembering", total=len(wanted))
+        result = remember_seeds(loaded, wanted, distance, films, lambda count: progress.update(task, completed=count)).as_json()
+    for name, value in result.items():
+        console.print(f"  {name:<26} {value}")
+    if as_json:
+        print(json.dumps(result))
+
+
 def _print_table(console: object, result: Scores) -> None:
     from rich.console import Console
     from rich.table import Table

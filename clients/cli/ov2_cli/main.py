@@ -10,7 +10,22 @@ import sys
 
 import typer
 
-from ov2_cli import ask, bench, demo, evaluate, macroblocks, serve, tokenize, train
+from ov2_cli import (
+    ask,
+    bench,
+    clip,
+    demo,
+    doctor,
+    evaluate,
+    events,
+    macroblocks,
+    record,
+    replay,
+    serve,
+    tokenize,
+    train,
+    watch,
+)
 
 app = typer.Typer(
     help="Ask a live camera a question, and be told when something happens.",
@@ -21,13 +36,19 @@ app = typer.Typer(
 app.command(name="demo")(demo.demo)
 app.command(name="serve")(serve.serve)
 app.command(name="ask")(ask.ask)
+app.command(name="doctor")(doctor.doctor)
+app.command(name="events")(events.events)
 app.command(name="tokenize")(tokenize.tokenize)
+app.command(name="record")(record.record)
+app.command(name="replay")(replay.replay)
+app.command(name="clip")(clip.clip)
 app.command(name="macroblocks")(macroblocks.macroblocks)
 app.command(name="train")(train.train)
+app.add_typer(watch.app, name="watch")
 app.add_typer(evaluate.app, name="eval")
 app.add_typer(bench.app, name="bench")
 
-INPUT_ERRORS = ("OV2Error", "StreamError", "TrainerError", "WorldError", "ClientError")
+INPUT_ERRORS = ("OV2Error", "StreamError", "TrainerError", "WorldError", "ClientError", "BenchError")
 """Roots of the packages' error trees: what they raise is about the input, and is told without a traceback."""
 
 

@@ -9,7 +9,18 @@ with Client("http://127.0.0.1:8710") as client:
 from ov2_client.async_client import AsyncClient, AsyncReply
 from ov2_client.client import Client, Reply
 from ov2_client.errors import ClientError, ConnectionFailedError, ProtocolError, RefusedError
-from ov2_client.wire import Answer, CameraStatus, Evidence, Timeline, Timings, Token, Window
+from ov2_client.wire import (
+    Answer,
+    CameraStatus,
+    Evidence,
+    JournalEntry,
+    JournalPage,
+    Timeline,
+    Timings,
+    Token,
+    WatchStatus,
+    Window,
+)
 
 __all__ = [
     "Answer",
@@ -20,11 +31,14 @@ __all__ = [
     "ClientError",
     "ConnectionFailedError",
     "Evidence",
+    "JournalEntry",
+    "JournalPage",
     "ProtocolError",
     "RefusedError",
     "Reply",
     "Timeline",
     "Timings",
     "Token",
+    "WatchStatus",
     "Window",
 ]

@@ -12,7 +12,19 @@ from urllib.parse import quote
 import httpx
 
 from ov2_client.errors import ConnectionFailedError, ProtocolError, refused
-from ov2_client.wire import Answer, CameraStatus, EventReader, Timeline, Token, read, read_answer
+from ov2_client.wire import (
+    Answer,
+    CameraStatus,
+    EventReader,
+    JournalEntry,
+    JournalPage,
+    Timeline,
+    Token,
+    WatchStatus,
+    read,
+    read_answer,
+    read_page,
+)
 
 DEFAULT_SERVER = "http://127.0.0.1:8710"
 TIMEOUT = httpx.Timeout(10.0, read=120.0)
@@ -46,7 +58,8 @@ class Client:
         return dict(self._json("/v1/status"))
 
     def ask(self, camera: str, question: str, **sampling: Any) -> Reply:
-        """Ask; iterate for the tokens and, last, the `Answer`. `sampling`: max_tokens, temperature, top_p, seed."""
+        """Ask; iterate for the tokens and, last, the `Answer`. `sampling`: max_tokens, temperature, top_p, seed; `since`, `until`
+        (epoch seconds, an ISO time, or `-10m`) and `recall` (auto, window, memory) ask about the past."""
         body = {"question": question, "stream": True, **sampling}
         return Reply(self._http, f"/v1/cameras/{quote(camera, safe='')}/ask", body)
 
@@ -54,19 +67,57 @@ class Client:
         """Costs, cuts and figures of the last minutes."""
         return read(Timeline, self._json(f"/v1/cameras/{quote(camera, safe='')}/timeline"))
 
+    def watches(self, camera: str | None = None) -> list[WatchStatus]:
+        """Of one camera, or of all."""
+        data = self._json("/v1/watches" if camera is None else f"/v1/cameras/{quote(camera, safe='')}/watches")
+        if not isinstance(data, list):
+            raise ProtocolError(f"watches: expected a JSON list, got {type(data).__name__}")
+        return [read(WatchStatus, item) for item in data]
+
+    def put_watch(self, camera: str, name: str, **settings: Any) -> WatchStatus:
+        """Make a watch, or change one. `settings`: sentence, threshold, release, confirm, schedule, zone, and so on."""
+        response = self._send("PUT", watch_path(camera, name), settings)
+        return read(WatchStatus, response.json())
+
+    def remove_watch(self, camera: str, name: str) -> None:
+        self._send("DELETE", watch_path(camera, name))
+
     def canvases(self, camera: str) -> bytes:
         """What the model was shown last, as a PNG."""
         return (self._get(f"/v1/cameras/{quote(camera, safe='')}/canvases.png")).content
 
-    def _json(self, path: str) -> Any:
+    def events(self, **wanted: Any) -> JournalPage:
+        """A page of the journal. `wanted`: camera, kind, id, since, until (UTC epoch seconds), limit, after, order (oldest, newest)."""
+        return read_page(self._json("/v1/events", {name: value for name, value in wanted.items() if value is not None}))
+
+    def follow(self, **wanted: Any) -> Iterator[JournalEntry]:
+        """Entries as they come, until the service stops. `wanted`: camera, kind, after. Leaving the loop closes the connection."""
+        reader = EventReader()
+        params = {name: value for name, value in wanted.items() if value is not None}
         try:
-            return (self._get(path)).json()
+            with self._http.stream("GET", "/v1/events/stream", params=params) as response:
+                if response.status_code >= 400:
+                    raise refused(response.status_code, response.read(), response.headers.get("Retry-After"))
+                for line in response.iter_lines():
+                    if (event := reader.feed(line)) is not None and event[0] == "entry":
+                        yield read(JournalEntry, event[1])
+        except httpx.HTTPError as error:
+            raise failed(self._http.base_url, error) from error
+
+    def _json(self, path: str, params: dict[str, Any] | None = None) -> Any:
+        try:
+            return (self._get(path, params)).json()
         except ValueError:
             raise ProtocolError(f"{path}: expected JSON, got something else") from None
 
-    def _get(self, path: str) -> httpx.Response:
+    def _get(self, path: str, params: dict[str, Any] | None = None) -> httpx.Response:
+        return self._send("GET", path, params=params)
+
+    def _send(
+        self, method: str, path: str, body: dict[str, Any] | None = None, *, params: dict[str, Any] | None = None
+    ) -> httpx.Response:
         try:
-            response = self._http.get(path)
+            response = self._http.request(method, path, json=body, params=params)
         except httpx.HTTPError as error:
             raise failed(self._http.base_url, error) from error
         if response.status_code >= 400:
@@ -100,6 +151,10 @@ class Reply:
     def answer(self) -> Answer:
         """Wait for the whole of it."""
         return next(part for part in self if isinstance(part, Answer))
+
+
+def watch_path(camera: str, name: str) -> str:
+    return f"/v1/cameras/{quote(camera, safe='')}/watches/{quote(name, safe='')}"
 
 
 def parse(event: tuple[str, Any] | None) -> Token | Answer | None:

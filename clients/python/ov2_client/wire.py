@@ -44,6 +44,20 @@ class Timeline:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class WatchStatus:
+    """One watch, now. `state`: on or off; `probability` that it holds; `event`: id of the event under way; `problem`: why it cannot be
+    judged; `settings`: sentence, threshold, release, confirm, schedule, zone, and so on."""
+
+    camera: str
+    name: str
+    state: str
+    probability: float | None
+    event: str | None
+    problem: str | None
+    settings: dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Evidence:
     """UTC epoch seconds that an answer rests on, and how many distinct frames of them were looked at."""
 
@@ -73,6 +87,15 @@ class Timings:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Recall:
+    """Where an answer looked beside the window: UTC epoch seconds that were looked through, and why."""
+
+    since: float
+    until: float
+    why: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Token:
     """A piece of the answer, as it is written."""
 
@@ -82,7 +105,8 @@ class Token:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Answer:
     """The whole answer and what it rests on. `time_zero_s` is the wall time of second 0 in the answer's words;
-    `finish_reason` is `stop`, or `length` when max_tokens cut it short."""
+    `finish_reason` is `stop`, `length` when max_tokens cut it short, or `not_seen`; `recall` is None when the answer looked at the window
+    alone."""
 
     id: str
     camera: str
@@ -95,17 +119,45 @@ class Answer:
     time_zero_s: float
     window: Window
     timings: Timings
+    recall: Recall | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class JournalEntry:
+    """One entry of the journal. `position` orders and names it; `time`: UTC epoch seconds; `kind`: boundary, watch, question, answer
+    or dropped; `id`: of the event, question or answer; `body`: what is told of it."""
+
+    position: int
+    time: float
+    kind: str
+    camera: str
+    id: str
+    body: dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class JournalPage:
+    """Entries in the order that was asked for. `next`: the `after` of the page behind, None on the last one."""
+
+    entries: tuple[JournalEntry, ...]
+    next: int | None
+
+
+def read_page(data: Any) -> JournalPage:
+    flat = read(JournalPage, data)
+    return JournalPage(entries=tuple(read(JournalEntry, entry) for entry in flat.entries), next=flat.next)
 
 
 def read(cls: type[T], data: Any) -> T:
     """One of the classes above from parsed JSON."""
     if not isinstance(data, dict):
         raise ProtocolError(f"{cls.__name__}: expected a JSON object, got {type(data).__name__}")
-    names = [field.name for field in dataclasses.fields(cls)]  # type: ignore[arg-type]
+    fields = dataclasses.fields(cls)  # type: ignore[arg-type]
+    names = [field.name for field in fields if field.default is dataclasses.MISSING]
     missing = [name for name in names if name not in data]
     if missing:
         raise ProtocolError(f"{cls.__name__}: expected keys {', '.join(names)}, got none of {', '.join(missing)}")
-    return cls(**{name: data[name] for name in names})
+    return cls(**{field.name: data[field.name] for field in fields if field.name in data})
 
 
 def read_answer(data: Any) -> Answer:
@@ -116,6 +168,7 @@ def read_answer(data: Any) -> Answer:
         evidence=tuple(read(Evidence, span) for span in flat.evidence),
         window=read(Window, flat.window),
         timings=read(Timings, flat.timings),
+        recall=read(Recall, flat.recall) if flat.recall is not None else None,
     )
 
 

@@ -14,9 +14,15 @@ from typing import Annotated, Any
 
 import typer
 
+from ov2_cli.bench import live
+
 app = typer.Typer(help="Measure speed, memory, and what a signal is worth.", no_args_is_help=True)
 Seeds = Annotated[str, typer.Option(help="World seeds A:B, B left out: below 500000 to tune, 900000 and up to report.")]
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object as the last line.")]
+
+app.command()(live.chaos)
+app.command()(live.faults)
+app.command()(live.cameras)
 
 LEAST_TABLE_WIDTH = 120
 """Columns of the kernels' table, which goes to files too, where rich would count on 80."""
@@ -31,7 +37,7 @@ def tokenize(
 ) -> None:
     """Whole tokenization against plain PyAV decoding of the same file, in turn, on one core."""
     from ov2_cli.bench.tokenize import bench_tokenize
-    from ov2_cli.tokenize import assignments
+    from ov2_cli.grouplines import assignments
     from stream.tokenizer.settings import settings_from
 
     _tell(bench_tokenize(file, repeats, settings_from(assignments(setting or []))), as_json)
@@ -155,6 +161,34 @@ def selection(
     _tell_rows(table)
     save_coverage(table, out / "selection.png")
     typer.echo(f"plot: {out}")
+    if as_json:
+        print(json.dumps(table))
+
+
+@app.command()
+def journal(
+    events: Annotated[int, typer.Option(help="Events in each journal; a million takes minutes.", min=1000)] = 100_000,
+    only: Annotated[str | None, typer.Option(help="sqlite or redis; default: both.")] = None,
+    redis: Annotated[str | None, typer.Option(help="redis://HOST:PORT/DB; default: one is started.")] = None,
+    folder: Annotated[Path | None, typer.Option(help="Where the SQLite file goes; default: the temporary folder.")] = None,
+    as_json: Json = False,
+) -> None:
+    """Appends and pages of the journal, SQLite and Redis Streams, in milliseconds."""
+    from ov2_cli.bench.journal import bench_redis, bench_sqlite
+
+    def progress(line: str) -> None:
+        typer.echo(line, err=True)
+
+    if only not in (None, "sqlite", "redis"):
+        raise typer.BadParameter(f"expected sqlite or redis, got {only}", param_hint="--only")
+    table = {}
+    if only != "redis":
+        table["sqlite"] = bench_sqlite(events, folder, progress)
+    if only != "sqlite":
+        table["redis"] = bench_redis(events, redis, progress)
+    for name, rows in table.items():
+        typer.echo(f"{name}, {events} events")
+        _tell_rows(rows)
     if as_json:
         print(json.dumps(table))
 

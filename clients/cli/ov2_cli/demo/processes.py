@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
+import shutil
 import socket
 import sys
 from collections.abc import AsyncIterator
@@ -40,18 +41,19 @@ async def service(model: str, out: Path) -> AsyncIterator[Addresses]:
     rtsp = f"rtsp://127.0.0.1:{free_port()}/{CAMERA}"
     config, ready, log = out / "ov2.yaml", out / "ready.json", out / "service.log"
     ready.unlink(missing_ok=True)
+    shutil.rmtree(out / "ov2-data", ignore_errors=True)  # the journal of the last demo: its events are not of this one
     settings = {"model": {"path": model}, "cameras": {CAMERA: {"url": rtsp, "listen": True}}}
     config.write_text(json.dumps(settings, indent=2) + "\n")
     command = ("serve", "--config", str(config), "--host", "127.0.0.1", "--port", "0", "--ready-file", str(ready))
-    async with _process([sys.executable, "-m", "ov2_cli", *command], log) as process:
+    async with process([sys.executable, "-m", "ov2_cli", *command], log) as running:
         for _ in range(int(START_TIMEOUT_S / 0.05)):
             if ready.exists():
                 break
-            if process.returncode is not None:
-                raise DemoError(f"the service ended with status {process.returncode}:\n{_tail(log)}")
+            if running.returncode is not None:
+                raise DemoError(f"the service ended with status {running.returncode}:\n{tail(log)}")
             await asyncio.sleep(0.05)
         else:
-            raise DemoError(f"the service was not ready within {START_TIMEOUT_S:.0f} s:\n{_tail(log)}")
+            raise DemoError(f"the service was not ready within {START_TIMEOUT_S:.0f} s:\n{tail(log)}")
         told = json.loads(ready.read_text())
         yield Addresses(told["http"], told["mqtt"]["host"], int(told["mqtt"]["port"]), rtsp)
 
@@ -60,24 +62,25 @@ async def service(model: str, out: Path) -> AsyncIterator[Addresses]:
 async def camera(seed: int, seconds: int, rtsp: str, out: Path) -> AsyncIterator[asyncio.subprocess.Process]:
     """Start the camera process: it films `seed` and pushes for `seconds`."""
     command = ["publish", rtsp, "--seed", str(seed), "--seconds", str(seconds), "--connect-s", "30"]
-    async with _process([sys.executable, "-m", "trainer.world", *command], out / "camera.log") as process:
-        yield process
+    async with process([sys.executable, "-m", "trainer.world", *command], out / "camera.log") as running:
+        yield running
 
 
 @asynccontextmanager
-async def _process(command: list[str], log: Path) -> AsyncIterator[asyncio.subprocess.Process]:
+async def process(command: list[str], log: Path) -> AsyncIterator[asyncio.subprocess.Process]:
+    """A process that writes to a log; ended, and waited for, when the block ends."""
     with log.open("wb") as file:
-        process = await asyncio.create_subprocess_exec(*command, stdout=file, stderr=asyncio.subprocess.STDOUT)
+        running = await asyncio.create_subprocess_exec(*command, stdout=file, stderr=asyncio.subprocess.STDOUT)
         try:
-            yield process
+            yield running
         finally:
             with contextlib.suppress(ProcessLookupError):
-                process.terminate()
+                running.terminate()
             try:
-                await asyncio.wait_for(process.wait(), STOP_TIMEOUT_S)
+                await asyncio.wait_for(running.wait(), STOP_TIMEOUT_S)
             except TimeoutError:
-                process.kill()
-                await process.wait()
+                running.kill()
+                await running.wait()
 
 
 def free_port() -> int:
@@ -87,5 +90,6 @@ def free_port() -> int:
         return int(probe.getsockname()[1])
 
 
-def _tail(log: Path, lines: int = 12) -> str:
+def tail(log: Path, lines: int = 12) -> str:
+    """The end of a log."""
     return "\n".join(log.read_text(errors="replace").splitlines()[-lines:])

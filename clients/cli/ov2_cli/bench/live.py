@@ -1,0 +1,115 @@
+"""`ov2 bench chaos`, `ov2 bench faults` and `ov2 bench cameras`: the real service, real cameras, this machine.
+
+In: flags. Out: a summary, files in a folder, and with --json one JSON object as the last line of standard output.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+from typing import Annotated, Literal
+
+import typer
+
+SIZE = re.compile(r"(\d+)x(\d+)")
+Json = Annotated[bool, typer.Option("--json", help="Print one JSON object as the last line.")]
+Model = Annotated[str, typer.Option(help="Checkpoint.")]
+
+
+def chaos(
+    seed: Annotated[int, typer.Option(help="Draws what happens to whom.")] = 1,
+    minutes: Annotated[float, typer.Option(help="How long cameras are hurt.", min=0.1)] = 10.0,
+    quiet_s: Annotated[float, typer.Option(help="Seconds before the first blow, to compare with.", min=10.0)] = 60.0,
+    model: Model = "ov2-nano",
+    out: Annotated[Path, typer.Option(help="Folder for films, the service's log and the picture.")] = Path("runs/bench-chaos"),
+    as_json: Json = False,
+) -> None:
+    """Eight cameras are killed, stalled, half-closed, slowed, cut and moved in time: do they all come back?"""
+    import asyncio
+
+    from rich.console import Console
+
+    from ov2_cli.bench.chaos.plot import save_timeline
+    from ov2_cli.bench.chaos.run import ChaosSettings, run_chaos
+    from ov2_cli.bench.chaos.screen import show, tell
+    from ov2_cli.bench.chaos.verdict import found_wrong, verdict
+
+    console = Console(stderr=True)
+    settings = ChaosSettings(seed=seed, chaos_s=60 * minutes, quiet_s=quiet_s, out=out, model=model)
+    run = asyncio.run(run_chaos(settings, lambda run: show(run, console)))
+    result = verdict(run)
+    save_timeline(run, out / "chaos.png")
+    tell(result, console)
+    console.print(f"picture and log: {out}")
+    if as_json:
+        print(json.dumps(result))
+    raise typer.Exit(int(found_wrong(result)))
+
+
+def faults(
+    seed: Annotated[int, typer.Option(help="Draws what breaks and when.")] = 1,
+    minutes: Annotated[float, typer.Option(help="How long things break.", min=0.1)] = 10.0,
+    journal: Annotated[Literal["sqlite", "redis"], typer.Option(help="Where events are written first.")] = "sqlite",
+    model: Model = "ov2-nano",
+    out: Annotated[Path, typer.Option(help="Folder for films, logs and data.")] = Path("runs/bench-faults"),
+    as_json: Json = False,
+) -> None:
+    """Mosquitto, Redis and the service are killed, the disk is full: does every event arrive, once, in order?"""
+    import asyncio
+
+    from rich.console import Console
+
+    from ov2_cli.bench.faults.house import FaultSettings
+    from ov2_cli.bench.faults.run import run_faults
+    from ov2_cli.bench.faults.screen import show, tell
+    from ov2_cli.bench.faults.verdict import broken_promises, verdict
+
+    console = Console(stderr=True)
+    settings = FaultSettings(seed=seed, faults_s=60 * minutes, out=out, journal=journal, model=model)
+    run = asyncio.run(run_faults(settings, lambda run: show(run, console)))
+    result = verdict(run)
+    tell(run, result, console)
+    console.print(f"logs: {out}")
+    if as_json:
+        print(json.dumps(result))
+    raise typer.Exit(int(bool(broken_promises(result))))
+
+
+def cameras(
+    count: Annotated[int, typer.Option(help="Cameras at once.", min=1)] = 16,
+    minutes: Annotated[float, typer.Option(help="How long they are watched.", min=0.1)] = 5.0,
+    size: Annotated[str, typer.Option(help="Picture size, WIDTHxHEIGHT.")] = "640x360",
+    fps: Annotated[int, typer.Option(help="Pictures per second.", min=1, max=60)] = 15,
+    token_rate: Annotated[float, typer.Option(help="LLM tokens per second of a camera.", min=0.1)] = 8.0,
+    model: Model = "ov2-nano",
+    table: Annotated[bool, typer.Option("--table", help="A short run for each of several sizes and rates instead.")] = False,
+    out: Annotated[Path, typer.Option(help="Folder for films and the service's log.")] = Path("runs/bench-cameras"),
+    as_json: Json = False,
+) -> None:
+    """Live RTSP cameras on this machine: drops, frame age, cores per camera beside plain decoding."""
+    import asyncio
+
+    from rich.console import Console
+
+    from ov2_cli.bench.cameras import Load, bench_cameras, bench_table, markdown
+
+    found = SIZE.fullmatch(size)
+    if found is None:
+        raise typer.BadParameter(f"expected WIDTHxHEIGHT, for example 640x360, got {size}", param_hint="--size")
+    with Console(stderr=True).status("starting") as status:
+        if table:
+            rows = asyncio.run(bench_table(60 * minutes, out, status.update, token_rate=token_rate, model=model))
+        else:
+            load = Load(
+                count=count, seconds=60 * minutes, width=int(found[1]), height=int(found[2]), fps=fps, out=out,
+                token_rate=token_rate, model=model,
+            )  # fmt: skip
+            rows = [asyncio.run(bench_cameras(load, status.update))]
+    for row in rows:
+        for name, value in row.items():
+            typer.echo(f"  {name:<24} {value}")
+    if table:
+        typer.echo(markdown(rows))
+    if as_json:
+        print(json.dumps({"rows": rows} if table else rows[0]))

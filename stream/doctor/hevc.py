@@ -1,0 +1,75 @@
+"""What an H.265 stream says of itself: profile, level, size, depth. No more is read, since its evidence needs no more.
+
+In: an access unit, Annex B. Out: `HevcClaims`, None without a sequence parameter set.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from stream.codec.annexb import BitReader, split_annexb, unescape
+
+_SPS = 33
+_FIRST_NON_VCL = 32
+"""nal_unit_type of a sequence parameter set, and of the first unit that is no slice (H.265 table 7-1)."""
+_PROFILES = {1: "Main", 2: "Main 10", 3: "Main Still Picture", 4: "Range Extensions"}
+_LEVEL_UNITS = 30
+"""general_level_idc is 30 times the level (H.265 A.4)."""
+_CHROMA = ("4:0:0", "4:2:0", "4:2:2", "4:4:4")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HevcClaims:
+    profile: str
+    level: str
+    coded_px: tuple[int, int]
+    chroma: str
+    bit_depth: int
+
+
+def num_slices(data: bytes) -> int:
+    """Slice units of an access unit."""
+    return sum(1 for nal in split_annexb(data) if nal[0] >> 1 & 63 < _FIRST_NON_VCL)
+
+
+def read_hevc(data: bytes) -> HevcClaims | None:
+    for nal in split_annexb(data):
+        if nal[0] >> 1 & 63 == _SPS:
+            try:
+                return _read_sps(BitReader(unescape(nal[2:])))
+            except (EOFError, IndexError):
+                return None
+    return None
+
+
+def _read_sps(bits: BitReader) -> HevcClaims:
+    """H.265 7.3.2.2.1 up to the bit depth, 7.3.3 for profile and level."""
+    bits.u(4)
+    num_below = bits.u(3)
+    bits.u(1)
+    bits.u(3)  # profile space, tier
+    profile = bits.u(5)
+    bits.u(32)
+    bits.u(48)
+    level = bits.u(8)
+    present = [(bits.u(1), bits.u(1)) for _ in range(num_below)]
+    if num_below:
+        bits.u(2 * (8 - num_below))
+    for has_profile, has_level in present:
+        bits.u(88 * has_profile + 8 * has_level)
+    bits.ue()
+    chroma = bits.ue()
+    if chroma == 3:
+        bits.u(1)
+    coded_px = (bits.ue(), bits.ue())
+    if bits.u(1):
+        for _ in range(4):
+            bits.ue()
+    depth = 8 + max(bits.ue(), bits.ue())
+    return HevcClaims(
+        profile=_PROFILES.get(profile, f"profile {profile}"),
+        level=f"{level / _LEVEL_UNITS:.1f}",
+        coded_px=coded_px,
+        chroma=_CHROMA[chroma],
+        bit_depth=depth,
+    )

@@ -1,0 +1,160 @@
+"""A clip between two times, cut out of a packet log without encoding anything again.
+
+In: a log and two wall times. Out: an mp4 file that begins at a key frame, and what it truly covers.
+"""
+
+from __future__ import annotations
+
+import io
+import os
+from contextlib import closing
+from dataclasses import dataclass
+from fractions import Fraction
+from itertools import pairwise
+from pathlib import Path
+
+import av
+
+from stream.errors import PacketLogError
+from stream.packetlog.log import PacketLog
+from stream.packetlog.timing import Placed, decode_ticks, placed, whole_stretches
+from stream.units import MEDIA_CLOCK_HZ, Packet
+
+TIME_BASE = Fraction(1, MEDIA_CLOCK_HZ)
+MAX_CLIP_BYTES = 512 << 20
+"""Packets of a clip are in memory while it is made."""
+_RAW_FORMAT = {"h264": "h264", "hevc": "hevc"}
+"""FFmpeg's demuxer for a codec's Annex B bytes."""
+_HEVC_TAG = "hvc1"
+"""Parameter sets in the header, which Apple's players insist on."""
+_OPTIONS = {"movflags": "+faststart", "video_track_timescale": str(MEDIA_CLOCK_HZ)}
+GAP_S = 2.0
+"""A step past this is told as a gap."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Clip:
+    """What a clip covers, UTC epoch seconds: `start_s` is its first picture's, at or before the wanted start wherever the log reaches that
+    far; `end_s` its last picture's. `gaps`: stretches inside without a picture; the one before it stands still meanwhile.
+    `cut_short`: why it ends before the wanted end, None where it does not."""
+
+    path: Path
+    start_s: float
+    end_s: float
+    duration_s: float
+    num_frames: int
+    num_bytes: int
+    codec: str
+    width: int
+    height: int
+    gaps: tuple[tuple[float, float], ...]
+    cut_short: str | None
+
+
+def cut_clip(log: PacketLog, start: float, end: float, out_path: Path, *, max_bytes: int = MAX_CLIP_BYTES) -> Clip:
+    """Write the clip that covers `start` to `end`. The file appears when it is whole, with its index in front (it plays while it loads).
+
+    A change of the picture size ends it: one mp4 track has one size. Raises `PacketLogError` when the log holds no picture there, for a
+    codec that mp4 has no place for, a clip of more than `max_bytes`, and a file that cannot be written.
+    """
+    if not end > start:
+        raise PacketLogError(f"clip: expected an end after the start {start:.3f}, got {end:.3f}")
+    packets, cut_short = _wanted(log, start, end, max_bytes)
+    if not packets:
+        raise PacketLogError(f"clip: expected pictures between {start:.3f} and {end:.3f}, {_coverage(log)}")
+    part = out_path.with_name(f"{out_path.name}.{os.getpid()}.part")
+    try:
+        num_ticks = _mux(packets, part)
+        part.replace(out_path)
+        num_bytes = out_path.stat().st_size
+    except (OSError, av.FFmpegError) as error:
+        raise PacketLogError(f"clip {out_path}: cannot be written ({error.strerror or error})") from None
+    finally:
+        part.unlink(missing_ok=True)
+    shown = sorted(packets, key=lambda each: each.at_s)
+    first = packets[0].packet
+    return Clip(
+        path=out_path,
+        start_s=shown[0].shown_s,
+        end_s=shown[-1].shown_s,
+        duration_s=num_ticks / MEDIA_CLOCK_HZ,
+        num_frames=len(packets),
+        num_bytes=num_bytes,
+        codec=first.codec,
+        width=first.width,
+        height=first.height,
+        gaps=tuple((a.shown_s, b.shown_s) for a, b in pairwise(shown) if b.at_s - a.at_s > GAP_S),
+        cut_short=cut_short,
+    )
+
+
+def _wanted(log: PacketLog, start: float, end: float, max_bytes: int) -> tuple[list[Placed], str | None]:
+    """The packets of a clip, and why they end early."""
+    packets: list[Placed] = []
+    num_bytes = 0
+    with closing(log.entries(start)) as entries:
+        for stretch in whole_stretches(placed(entries)):
+            if min(each.shown_s for each in stretch) > end:
+                break
+            if stretch[0].enters and all(each.shown_s < start for each in packets):
+                packets, num_bytes = [], 0  # the wanted start lies in the gap before this
+            changed = _change(packets[0].packet, stretch) if packets else None
+            if changed is not None:
+                return packets, changed
+            packets += stretch
+            num_bytes += sum(len(each.packet.data) for each in stretch)
+            if num_bytes > max_bytes:
+                raise PacketLogError(
+                    f"clip: expected at most {max_bytes} bytes (max_bytes), got more from "
+                    f"{packets[0].shown_s:.3f} to {packets[-1].shown_s:.3f}; ask for a shorter one"
+                )
+    return packets, None
+
+
+def _change(first: Packet, stretch: list[Placed]) -> str | None:
+    for packet in (each.packet for each in stretch):
+        if packet.codec != first.codec:
+            return f"the codec changes from {first.codec} to {packet.codec} at {packet.wall_s:.3f}; ask for a clip from there"
+        if (packet.width, packet.height) != (first.width, first.height):
+            return (
+                f"the picture size changes from {first.width}x{first.height} to {packet.width}x{packet.height} "
+                f"at {packet.wall_s:.3f}; ask for a clip from there"
+            )
+    return None
+
+
+def _coverage(log: PacketLog) -> str:
+    covers = log.range()
+    return "the log is empty" if covers is None else f"the log covers {covers.start_s:.3f} to {covers.end_s:.3f}"
+
+
+def _mux(packets: list[Placed], path: Path) -> int:
+    """Write the mp4. Returns its length in ticks."""
+    zero_s = min(each.at_s for each in packets)
+    shown, decoded = decode_ticks([round((each.at_s - zero_s) * MEDIA_CLOCK_HZ) for each in packets])
+    in_order = sorted(shown)
+    last_step = in_order[-1] - in_order[-2] if len(in_order) > 1 else MEDIA_CLOCK_HZ // 25
+    codec = packets[0].packet.codec
+    if codec not in _RAW_FORMAT:
+        raise PacketLogError(f"clip: expected H.264 or H.265, got {codec}")
+    with av.open(io.BytesIO(packets[0].packet.data), format=_RAW_FORMAT[codec]) as head:
+        template = head.streams.video[0]
+        if not template.codec_context.extradata:
+            raise PacketLogError("clip: expected parameter sets in front of the first key frame, found none")
+        with av.open(str(path), "w", format="mp4", options=_OPTIONS) as out:
+            track = out.add_stream_from_template(template, opaque=True)
+            track.time_base = TIME_BASE
+            if codec == "hevc":
+                track.codec_context.codec_tag = _HEVC_TAG
+            for each, pts, dts in zip(packets, shown, decoded, strict=True):
+                out.mux(_unit(each.packet, track, pts, dts, last_step))
+    return in_order[-1] + last_step - in_order[0]
+
+
+def _unit(packet: Packet, track: av.VideoStream, pts: int, dts: int, duration: int) -> av.Packet[av.stream.Stream]:
+    """`duration` matters for the last one alone; the others last until the next."""
+    unit = av.Packet(packet.data)
+    unit.stream, unit.time_base = track, TIME_BASE
+    unit.pts, unit.dts, unit.duration = pts, dts, duration
+    unit.is_keyframe = packet.is_key
+    return unit

@@ -1,0 +1,56 @@
+"""What the engine tells of a question, as the service tells it.
+
+In: the engine's words, on its thread. Out: the question's `Started`, `Piece`s, then `Finished` or `Refused`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from ov2.engine.work import Ended, Told
+from ov2.engine.work import Started as Begun
+from ov2.errors import ClosedError, PromptError
+from stream.serve.errors import QuestionError, ServeError, stopping
+from stream.serve.question import Finished, Piece, Question, Refused, Seen, Started, Timings
+
+
+class Listener:
+    """Turns what the engine tells into what the service tells."""
+
+    def __init__(self, question: Question, seen: Callable[[Begun], Seen]) -> None:
+        self._question, self._seen_by = question, seen
+        self._begun: Begun | None = None
+        self._seen: Seen | None = None
+        self._pieces: list[str] = []
+
+    def tell(self, told: Told) -> None:
+        """Called by the engine's thread."""
+        if isinstance(told, str):
+            self._pieces.append(told)
+            self._question.tell(Piece(told))
+        elif isinstance(told, Begun):
+            self._begun, self._seen = told, self._seen_by(told)
+            self._question.tell(Started(self._seen))
+        elif told.error is not None:
+            self._question.tell(Refused(refusal(told.error)))
+        elif told.finish_reason != "cancelled" and self._begun is not None and self._seen is not None:
+            self._question.tell(self._finished(told, self._begun, self._seen))
+
+    def _finished(self, ended: Ended, begun: Begun, seen: Seen) -> Finished:
+        timings = Timings(
+            queue_ms=1000 * begun.queue_s,
+            catch_up_ms=1000 * begun.catch_up_s,
+            first_token_ms=1000 * (ended.first_token_s or 0.0),
+            total_ms=self._question.elapsed_ms(),
+        )
+        return Finished("".join(self._pieces).strip(), ended.finish_reason, ended.num_tokens, seen, timings)
+
+
+def refusal(error: Exception) -> ServeError:
+    if isinstance(error, PromptError):
+        return unanswerable(error)
+    return stopping() if isinstance(error, ClosedError) else ServeError(str(error))
+
+
+def unanswerable(error: PromptError) -> QuestionError:
+    return QuestionError(str(error), expected="a question that fits beside the window", setting="session.branch_tokens")

@@ -1,0 +1,79 @@
+"""Packets to record, and waiting for what a thread or process does. No test in here."""
+
+from __future__ import annotations
+
+import random
+import time
+from collections.abc import Callable, Iterable
+from dataclasses import replace
+from fractions import Fraction
+from pathlib import Path
+
+from hypothesis import strategies as st
+
+from stream.packetlog import PacketLog
+from stream.units import Packet
+
+WAIT_S = 30.0
+FPS = 10
+GOP = 10
+WALL_S = 1_700_000_000.0
+
+
+def packet(number: int, *, size: int = 400, seed: int = 0, wall_s: float | None = None) -> Packet:
+    """A camera's packet: always the same for the same number and seed. Its data is no picture."""
+    return Packet(
+        data=b"\x00\x00\x00\x01\x41" + random.Random(f"{seed}/{number}").randbytes(size),
+        pts=9000 * number,
+        dts=None if number % 3 else 9000 * number - 1,
+        time_base=Fraction(1, 90_000),
+        pts_s=number / FPS,
+        media_s=number / FPS,
+        wall_s=WALL_S + number / FPS if wall_s is None else wall_s,
+        is_key=number % GOP == 0,
+        codec="h264",
+        size_bytes=size,
+        width=640,
+        height=360,
+    )
+
+
+def packets(count: int, *, first: int = 0, size: int = 400, seed: int = 0) -> list[Packet]:
+    return [packet(number, size=size, seed=seed) for number in range(first, first + count)]
+
+
+def unmarked(several: Iterable[Packet]) -> list[Packet]:
+    """Without the marks of discontinuities."""
+    return [replace(each, discontinuity=False) for each in several]
+
+
+def read(folder: Path) -> list[Packet]:
+    return list(PacketLog(folder).packets())
+
+
+def wait_until(true: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + WAIT_S
+    while not true():
+        assert time.monotonic() < deadline
+        time.sleep(0.005)
+
+
+_ticks = st.integers(-(2**63), 2**63 - 1)
+_seconds = st.floats(allow_nan=False)
+_counts = st.integers(0, 2**32 - 1)
+any_packet = st.builds(
+    Packet,
+    data=st.binary(max_size=200),
+    pts=_ticks,
+    dts=st.none() | _ticks,
+    time_base=st.builds(Fraction, st.integers(1, 2**31 - 1), st.integers(1, 2**31 - 1)),
+    pts_s=_seconds,
+    media_s=_seconds,
+    wall_s=_seconds,
+    is_key=st.booleans(),
+    codec=st.text(max_size=20),
+    size_bytes=_counts,
+    width=_counts,
+    height=_counts,
+    discontinuity=st.booleans(),
+)
