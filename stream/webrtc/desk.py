@@ -34,7 +34,9 @@ from stream.webrtc.offers import Offer, parse_fragment
 from stream.webrtc.settings import WebRtcSettings
 
 if TYPE_CHECKING:
-    from stream.webrtc.session import Publishing, Session, Watching
+    from stream.webrtc.publishing import Publishing
+    from stream.webrtc.session import Session
+    from stream.webrtc.watching import Watching
 
 log = logging.getLogger(__name__)
 
@@ -140,7 +142,7 @@ class WebRtcDesk:
         offer = Offer(body, sends=True)
         self._check_place(name, holder)
         await self._prepare()
-        from stream.webrtc.session import Publishing
+        from stream.webrtc.publishing import Publishing
 
         with self._opening("publish"):
             session = Publishing(door, holder, self.settings, self._ended, clock=self._clock, monotonic=self._monotonic)
@@ -160,7 +162,7 @@ class WebRtcDesk:
         view = self.check_watch(name)
         offer = Offer(body, sends=False, profile=view.profile)
         await self._prepare()
-        from stream.webrtc.session import Watching
+        from stream.webrtc.watching import Watching
 
         with self._opening("watch"):
             session = Watching(view, holder, self.settings, self._ended, monotonic=self._monotonic)
@@ -229,4 +231,5 @@ class WebRtcDesk:
 
 
 def _import_sessions() -> None:
-    import stream.webrtc.session  # noqa: F401
+    import stream.webrtc.publishing
+    import stream.webrtc.watching  # noqa: F401
