@@ -26,6 +26,8 @@ ALLOWED_HEADERS = "Authorization, Content-Type, If-Match"
 EXPOSED_HEADERS = "Location, ETag, Link, Retry-After, Accept-Post, Accept-Patch"
 METHODS = "OPTIONS, GET, HEAD, POST, PATCH, DELETE"
 PREFLIGHT_S = 3600
+STYLE_LINK, SCRIPT_LINK = '<link rel="stylesheet" href="page.css">', '<script src="page.js"></script>'
+"""How the pages name what they share."""
 EMPTY: dict[str, Any] = {"status_code": HTTPStatus.NO_CONTENT, "response_class": Response, "include_in_schema": False}
 
 
@@ -194,5 +196,8 @@ def _holder(request: Request) -> str:
 
 
 def _page(file: str) -> HTMLResponse:
-    text = files("stream.webrtc").joinpath(file).read_text(encoding="utf-8")
-    return HTMLResponse(text, headers={"Cache-Control": "no-cache"})
+    """A page, with what both share put into it: they need no route of their own."""
+    folder = files("stream.webrtc")
+    page, style, script = (folder.joinpath(name).read_text(encoding="utf-8") for name in (file, "page.css", "page.js"))
+    page = page.replace(STYLE_LINK, f"<style>\n{style}</style>").replace(SCRIPT_LINK, f"<script>\n{script}</script>")
+    return HTMLResponse(page, headers={"Cache-Control": "no-cache"})
