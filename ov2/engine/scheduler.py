@@ -17,7 +17,7 @@ import torch
 
 from ov2.canvas import CanvasGroup
 from ov2.encode import encode
-from ov2.engine.figures import EngineStats, percentiles_ms
+from ov2.engine.figures import EngineStats
 from ov2.engine.graphs import DecodeGraphs
 from ov2.engine.groups import Groups
 from ov2.engine.line import Line
@@ -202,26 +202,7 @@ class Scheduler:
         return bool(parts) or encoded
 
     def stats(self) -> EngineStats:
-        state, lines = self._state, list(self._state.lines.values())
-        tally, counts = state.tally, state.tally.counts
-        return EngineStats(
-            streams=len(lines),
-            pages_used=state.pool.num_used,
-            num_pages=state.pool.num_pages,
-            waiting_groups=sum(len(line.waiting) + (line.arrival is not None) for line in lines),
-            waiting_questions=sum(len(line.questions) for line in lines),
-            running_answers=len(state.running),
-            groups=counts["groups"],
-            answers=counts["answers"],
-            tokens=counts["tokens"],
-            judged=counts["judged"],
-            renewals=counts["renewals"],
-            steps=counts["steps"],
-            shed=dict(tally.shed),
-            first_token_ms=percentiles_ms(tally.first_token_s),
-            append_ms=percentiles_ms(tally.append_s),
-            busy_s=tally.busy_s,
-        )
+        return self._state.stats()
 
     def _encode(self) -> bool:
         """Canvases that are needed next through the vision tower, together: peeks first, then groups, up to a step's tokens."""

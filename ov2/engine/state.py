@@ -10,7 +10,7 @@ from typing import Protocol
 
 from torch import Tensor
 
-from ov2.engine.figures import Tally
+from ov2.engine.figures import EngineStats, Tally, percentiles_ms
 from ov2.engine.line import Line
 from ov2.engine.passage import Passage
 from ov2.engine.settings import EngineSettings
@@ -68,3 +68,25 @@ class State:
         for line in dropped:
             line.drop_renewal()
         return bool(dropped)
+
+    def stats(self) -> EngineStats:
+        """Figures as of now."""
+        lines, tally, counts = list(self.lines.values()), self.tally, self.tally.counts
+        return EngineStats(
+            streams=len(lines),
+            pages_used=self.pool.num_used,
+            num_pages=self.pool.num_pages,
+            waiting_groups=sum(len(line.waiting) + (line.arrival is not None) for line in lines),
+            waiting_questions=sum(len(line.questions) for line in lines),
+            running_answers=len(self.running),
+            groups=counts["groups"],
+            answers=counts["answers"],
+            tokens=counts["tokens"],
+            judged=counts["judged"],
+            renewals=counts["renewals"],
+            steps=counts["steps"],
+            shed=dict(tally.shed),
+            first_token_ms=percentiles_ms(tally.first_token_s),
+            append_ms=percentiles_ms(tally.append_s),
+            busy_s=tally.busy_s,
+        )
