@@ -8,7 +8,6 @@ tells nothing that begins.
 from __future__ import annotations
 
 import logging
-from collections import Counter
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -41,7 +40,7 @@ class Alerts:
         self._cameras, self._delivery = cameras, delivery
         self._unwatched: set[str] = set()
         self._untold: set[str] = set()
-        self._pictured: Counter[str] = Counter()
+        self._pictured: set[str] = set()
 
     def start(self) -> None:
         """Before the cameras: what is under way in the journal then is of the service before this one, which was killed. Its watches go
@@ -109,12 +108,12 @@ class Alerts:
             return change
         if change.type == "new" and (picture := camera.feed.snapshot()) is not None:
             if self.snapshots.put(event.id, picture):
-                self._pictured[event.id] = 1
+                self._pictured.add(event.id)
             if self._delivery.mqtt is not None:
                 self._delivery.mqtt.snapshot(event.camera, picture)
         has_snapshot, has_clip = event.id in self._pictured, camera.feed.recorder is not None
         if change.type == "end":
-            self._pictured.pop(event.id, None)
+            self._pictured.discard(event.id)
         before, after = (replace(each, has_snapshot=has_snapshot, has_clip=has_clip) for each in (change.before, event))
         return Change(change.type, before, after)
 

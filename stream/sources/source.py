@@ -1,7 +1,7 @@
 """One connection to a file or a camera, as an iterator of `Packet`s.
 
 In: a URL. Out: `Packet`s in decode order, until the end or a `SourceError`. Blocking: a live source belongs in its own
-thread (see pump.py). Credentials never appear in an error.
+thread (see supervisor.py). Credentials never appear in an error.
 """
 
 from __future__ import annotations
