@@ -29,17 +29,13 @@ class AppriseSink:
             raise SettingsError(
                 f"notify.{name}: expected Apprise, it is not installed; pip install 'ov2-live[notify]'"
             ) from None
-        self._name = f"apprise-{name}"
+        self.name = f"apprise-{name}"
         self._kinds = kinds
         self._least = SEVERITIES.index(severity)
         self._to = apprise.Apprise()
         if not self._to.add(url):
             scheme = url.partition("://")[0][:16]
             raise SettingsError(f"notify.{name}.url: expected an address that Apprise knows, got {scheme}://...")
-
-    @property
-    def name(self) -> str:
-        return self._name
 
     async def ready(self) -> None:
         return
@@ -51,7 +47,7 @@ class AppriseSink:
             return
         title, body = told
         if not await asyncio.to_thread(self._to.notify, title=title, body=body):
-            raise PublishError(f"{self._name}: expected it to be taken, it was not")
+            raise PublishError(f"{self.name}: expected it to be taken, it was not")
 
     async def close(self) -> None:
         return

@@ -24,14 +24,10 @@ class Webhook:
     in_flight = 1
 
     def __init__(self, name: str, url: str, *, kinds: frozenset[str] = KINDS, headers: dict[str, str] | None = None) -> None:
-        self._name = f"webhook-{name}"
+        self.name = f"webhook-{name}"
         self._url = url
         self._kinds = kinds
         self._client = httpx.AsyncClient(timeout=TIMEOUT_S, headers=headers, follow_redirects=False)
-
-    @property
-    def name(self) -> str:
-        return self._name
 
     async def ready(self) -> None:
         return
@@ -59,4 +55,4 @@ class Webhook:
 
     @property
     def _where(self) -> str:
-        return f"{self._name} {redact(self._url)}"
+        return f"{self.name} {redact(self._url)}"

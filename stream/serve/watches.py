@@ -10,6 +10,7 @@ import os
 import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
+from itertools import count
 from pathlib import Path
 
 from ov2.engine import Engine
@@ -52,6 +53,7 @@ class WatchKeeper:
         self._zone_session, self._max_zones = zone_session, max_zones
         self._zones = threading.Lock()
         self._views: dict[tuple[str, tuple[Polygon, ...]], ZoneView] = {}
+        self._numbers = count(1)
         self._store = WatchStore(path) if path is not None else None
         self.desk = WatchDesk(self._eyes, on_change, every_s=every_s, share=share)
         made = self._store.all() if self._store is not None else {}
@@ -140,7 +142,7 @@ class WatchKeeper:
                     setting="watches.max_zones",
                 )
             try:
-                stream = self._engine.open(f"{camera}/zone{len(self._views) + 1}", self._zone_session)
+                stream = self._engine.open(f"{camera}/zone{next(self._numbers)}", self._zone_session)
             except EngineFull as error:
                 why = f"camera {camera}: no room for one more zone: {error}"
                 raise CapacityError(why, expected="a free place", setting="engine.num_pages") from error

@@ -34,7 +34,7 @@ class Phase(StrEnum):
 
 
 class WatchLife:
-    """`see` for every sighting; belongs to one thread. `is_undecided`: the next sighting may change something, so it should come soon."""
+    """`see` for every sighting; belongs to one thread."""
 
     def __init__(self, camera: str, name: str, settings: WatchSettings, ids: EventIds) -> None:
         self.camera, self.name, self.settings = camera, name, settings
@@ -50,10 +50,6 @@ class WatchLife:
     @property
     def phase(self) -> Phase:
         return Phase.OFF if self.event is None else Phase.ON
-
-    @property
-    def is_undecided(self) -> bool:
-        return self._agreeing > 0
 
     @property
     def probability(self) -> float | None:
