@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from stream.codec import evidence
 from stream.codec.macroblocks import parser
-from stream.tokenizer import activity, saliency
+from stream.tokenizer import saliency
 
 if __name__ == "__main__":
     evidence.warm_up()
     parser.warm_up()
-    activity.warm_up()
     saliency.warm_up()

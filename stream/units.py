@@ -59,8 +59,8 @@ class FrameEvidence:
     """Where the encoder spent its effort in one picture, and the picture itself.
 
     - `frame_id`: count in display order since the stream began.
-    - `motion_px`, `residual`, `bits`: float32 [R, C] per macroblock: motion vector magnitude in luma pixels; mean absolute
-      motion-compensated luma difference; bits that the slice data spent on it.
+    - `motion_px`, `residual`, `change`, `bits`: float32 [R, C] per macroblock: motion vector magnitude in luma pixels; mean absolute
+      luma difference to the picture before, motion-compensated, and in place; bits that the slice data spent on it.
     - `levels`: float32 [R, C], sum of absolute quantised levels per macroblock, the residual as it was coded. This and `bits` are None
       where the slice data was not read, or could not be.
     - `mean_qp`: mean quantiser, or NaN when the stream does not tell.
@@ -75,6 +75,7 @@ class FrameEvidence:
     mean_qp: float
     motion_px: np.ndarray
     residual: np.ndarray
+    change: np.ndarray
     bits: np.ndarray | None
     levels: np.ndarray | None = None
     picture: Callable[[int, int], np.ndarray]

@@ -2,34 +2,25 @@
 
 from __future__ import annotations
 
-from fractions import Fraction
 from pathlib import Path
 
-import av
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from stream.codec.decode import DecodedFrame
+from stream.codec.residual import change_where_moved
 from stream.tokenizer.evidence import Scorer, num_p_canvases
 from stream.tokenizer.saliency import BlockSums, fused_grid, fused_map, percentile
 from stream.tokenizer.settings import TokenizerSettings
-from stream.units import FrameEvidence, Packet
+from stream.units import FrameEvidence
 
 GOLDEN = Path(__file__).parent / "golden" / "selection"
 
 
-def shown(picture: np.ndarray) -> DecodedFrame:
-    """A grey picture as the decoder would hand it out."""
-    packet = Packet(
-        data=b"", pts=0, dts=0, time_base=Fraction(1, 90_000), pts_s=0.0, media_s=0.0, wall_s=0.0, is_key=False, codec="h264",
-        size_bytes=0, width=picture.shape[1], height=picture.shape[0],
-    )  # fmt: skip
-    return DecodedFrame(0, packet, av.VideoFrame.from_ndarray(picture, "gray"))
-
-
-def evidence(residual: np.ndarray, motion: np.ndarray | None = None, bits: np.ndarray | None = None) -> FrameEvidence:
+def evidence(
+    residual: np.ndarray, motion: np.ndarray | None = None, bits: np.ndarray | None = None, change: np.ndarray | None = None
+) -> FrameEvidence:
     """Evidence of a frame without a picture."""
     return FrameEvidence(
         frame_id=1,
@@ -40,6 +31,7 @@ def evidence(residual: np.ndarray, motion: np.ndarray | None = None, bits: np.nd
         mean_qp=26.0,
         motion_px=(np.zeros_like(residual) if motion is None else motion).astype(np.float32),
         residual=residual.astype(np.float32),
+        change=(residual if change is None else change).astype(np.float32),
         bits=bits,
         picture=lambda width, height: np.zeros((height, width, 3), np.uint8),
     )
@@ -111,8 +103,10 @@ def test_unusual_bits_are_added_with_their_weight() -> None:
 
 def active(before: np.ndarray, after: np.ndarray, residual: np.ndarray, motion: np.ndarray) -> int:
     """Active blocks between two grey 640x360 pictures with given evidence."""
-    scorer = Scorer(TokenizerSettings(), (640, 360))
-    judged = scorer.judge(shown(after), shown(before), evidence(residual, motion))
+    change = residual.astype(np.float32)
+    for row in range(len(change)):
+        change_where_moved(after.reshape(-1), before.reshape(-1), (640, 640), 640, 360, row, motion, change)
+    judged = Scorer(TokenizerSettings(), (640, 360)).judge(evidence(residual, motion, change=change))
     return judged.num_active if judged is not None else 0
 
 

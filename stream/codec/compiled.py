@@ -14,6 +14,7 @@ from typing import Any, TypeVar, cast
 
 import numba
 import numpy as np
+from llvmlite import ir
 from numba.core import types
 from numba.extending import intrinsic
 
@@ -109,6 +110,30 @@ def _bare_pointer(_context, array):  # type: ignore[no-untyped-def]
         return context.make_array(signature.args[0])(context, builder, arguments[0]).data
 
     return types.CPointer(array.dtype)(array), generate  # type: ignore[no-untyped-call]
+
+
+@intrinsic
+def _prefetch(_context, array, index):  # type: ignore[no-untyped-def]
+    """Have the cache line of `array[index]` brought near while other work goes on. A hint: it reads nothing, wherever `index` points."""
+    if not isinstance(array, types.Array):
+        return None
+
+    def generate(context, builder, signature, arguments):  # type: ignore[no-untyped-def]
+        array_type, _ = signature.args
+        data = builder.bitcast(context.make_array(array_type)(context, builder, arguments[0]).data, ir.IntType(8).as_pointer())
+        size = context.get_abi_sizeof(context.get_data_type(array_type.dtype))
+        place = builder.gep(data, [builder.mul(arguments[1], ir.Constant(arguments[1].type, size))])
+        word = ir.IntType(32)
+        hint = builder.module.declare_intrinsic(
+            "llvm.prefetch.p0i8", fnty=ir.FunctionType(ir.VoidType(), [place.type, word, word, word])
+        )
+        builder.call(hint, [place, word(0), word(3), word(1)])  # to be read, into the nearest cache, data
+        return context.get_dummy_value()
+
+    return types.none(array, index), generate
+
+
+prefetch: Any = _prefetch
 
 
 @lean

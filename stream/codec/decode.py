@@ -22,7 +22,7 @@ from stream.codec.access_unit import starts_decoding
 from stream.codec.annexb import START_CODE, TYPE_MASK, NalType, split_annexb
 from stream.codec.buffers import flat
 from stream.codec.macroblocks import MacroblockFrame, MacroblockParser
-from stream.codec.residual import MOTION_VECTOR, mean_qp
+from stream.codec.motion import MOTION_VECTOR, mean_qp
 from stream.units import Packet
 
 log = logging.getLogger(__name__)
@@ -116,7 +116,7 @@ class DecodedFrame:
         return self._parse(self.packet) if self._parse is not None else None
 
     def side_data(self) -> tuple[float, np.ndarray | None]:
-        """Mean quantiser (NaN when the codec does not tell) and motion vectors (`residual.MOTION_VECTOR` [n], None without any).
+        """Mean quantiser (NaN when the codec does not tell) and motion vectors (`motion.MOTION_VECTOR` [n], None without any).
 
         `picture.side_data` would keep its container inside the picture that it refers to: a cycle that holds the pixels until the
         garbage collector happens to come by, hundreds of megabytes later. So one container is read once, and let go.

@@ -10,27 +10,27 @@ from __future__ import annotations
 
 import numpy as np
 
+from stream.codec import motion, residual
 from stream.codec import picture as pictures
-from stream.codec import residual
 from stream.codec.decode import DecodedFrame
 from stream.codec.picture import Picture
 from stream.units import FrameEvidence
 
-_NO_VECTORS = np.zeros(0, residual.MOTION_VECTOR)
+_NO_VECTORS = np.zeros(0, motion.MOTION_VECTOR)
 _NO_VECTORS.flags.writeable = False
 
 
 def measure(frame: DecodedFrame, previous: DecodedFrame | None) -> FrameEvidence:
-    """Grids of `frame`: motion from its vectors, residual against `previous` moved along them.
+    """Grids of `frame`: motion from its vectors, residual against `previous` moved along them, change against it in place.
 
     A block without a vector into the past (intra, or another codec) is compared in place. Without a previous frame of the
-    same size the residual is zero. `bits` and `levels` are None unless the decoder reads macroblocks and could.
+    same size residual and change are zero. `bits` and `levels` are None unless the decoder reads macroblocks and could.
     """
     mean_qp, vectors = frame.side_data()
     now = frame.luma
     has_past = previous is not None and (previous.width, previous.height) == (frame.width, frame.height)
     then = previous.luma if previous is not None and has_past else now
-    motion_RC, residual_RC = residual.grids(
+    motion_RC, residual_RC, change_RC = residual.grids(
         _NO_VECTORS if vectors is None else vectors,
         now.levels,
         then.levels,
@@ -49,6 +49,7 @@ def measure(frame: DecodedFrame, previous: DecodedFrame | None) -> FrameEvidence
         mean_qp=mean_qp,
         motion_px=motion_RC,
         residual=residual_RC,
+        change=change_RC,
         bits=_displayed(macroblocks.bits, rows, columns) if macroblocks is not None else None,
         levels=_displayed(macroblocks.levels, rows, columns) if macroblocks is not None else None,
         picture=Picture(frame.picture),
@@ -62,5 +63,6 @@ def _displayed(grid: np.ndarray, rows: int, columns: int) -> np.ndarray:
 
 def warm_up() -> None:
     """Compile (or load from the cache) everything that runs per frame, so that the first frame is as quick as the next."""
+    motion.warm_up()
     residual.warm_up()
     pictures.warm_up()

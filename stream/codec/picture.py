@@ -12,7 +12,8 @@ import av
 import numpy as np
 
 from stream.codec.buffers import flat
-from stream.codec.resample import BLOCK_PX, area_taps, colour_matrix, copy_blocks, resample, resample_blocks
+from stream.codec.colour import colour_matrix
+from stream.codec.resample import BLOCK_PX, area_taps, copy_blocks, resample, resample_blocks
 
 _BT709, _BT2020_NCL, _BT2020_CL = 1, 9, 10
 """matrix_coefficients (H.264 table E-5)."""

@@ -15,15 +15,19 @@ from typing import NamedTuple
 
 import numpy as np
 
-from stream.codec.compiled import compiled, lean
+from stream.codec.colour import UNIT, tint, to_rgb
+from stream.codec.compiled import compiled, lean, prefetch
 
-_UNITY = 256
-"""Sum of the weights of one output sample, along rows and along columns."""
-_SCALE = float(_UNITY * _UNITY)
 BLOCK_PX = 28
 """Side of a block (ov2.canvas)."""
 _TILE_WORDS = 3 * BLOCK_PX // 4
 """Words of four bytes in one row of a block."""
+_NARROW_PX = 3 * BLOCK_PX
+"""Strips up to this width are fetched ahead; the processor sees by itself where longer rows go on."""
+_LINE_BYTES = 64
+"""Of a cache line."""
+_VECTOR = 16
+"""Samples that a vector holds while rows are summed."""
 WRITTEN_OUT = 3
 """Taps that are weighted without a loop, which would cost more than a handful of taps; shorter filters are padded."""
 
@@ -45,20 +49,9 @@ def area_taps(source: int, extent: float, target: int) -> Taps:
     start = np.minimum(first, source - num_taps)
     cells = start[:, None] + np.arange(num_taps + 1)
     covered = np.clip(cells, edges[:-1, None], edges[1:, None]) - edges[:-1, None]
-    steps = np.rint(covered * (_UNITY * target / extent))
-    steps[:, 0], steps[:, -1] = 0, _UNITY
+    steps = np.rint(covered * (UNIT * target / extent))
+    steps[:, 0], steps[:, -1] = 0, UNIT
     return Taps(start.astype(np.int32), np.diff(steps, axis=1).astype(np.int32))
-
-
-def colour_matrix(kr: float, kb: float, *, full_range: bool) -> np.ndarray:
-    """float32 [7]: luma gain, Cr->R, Cb->G, Cr->G, Cb->B, what is added to luma (rounding included), zero of chroma; for
-    samples in units of 1/65536 (ITU-R BT.601 2.5, BT.709 item 3)."""
-    luma, chroma = (1.0, 1.0) if full_range else (255 / 219, 255 / 224)
-    kg = 1 - kr - kb
-    to_red, to_blue = 2 * (1 - kr) * chroma, 2 * (1 - kb) * chroma
-    gains = np.array([luma, to_red, -to_blue * kb / kg, -to_red * kr / kg, to_blue]) / _SCALE
-    black = 0 if full_range else 16
-    return np.array([*gains, 0.5 - luma * black, 128 * _SCALE], np.float32)
 
 
 @lean
@@ -141,65 +134,32 @@ def _plane(
 ) -> None:
     """Samples of one plane at output size, from (top, first) on, in units of 1/65536."""
     left = int(start[first])
-    width = int(start[first + num_columns - 1]) + weights.shape[1] - left
+    needed = int(start[first + num_columns - 1]) + weights.shape[1] - left
+    width = min((needed + _VECTOR - 1) & -_VECTOR, pitch - left)  # whole vectors, where the row has them
     _sum_rows(plane, pitch, row_start, row_weights, top, num_rows, left, width, lines)
     _sum_columns(lines, width, num_rows, left, start, weights, first, num_columns, out)
 
 
 @lean
-def _byte(value: np.float32) -> np.uint8:
-    """A level, rounding included, to a byte, clamped."""
-    low, high = np.float32(0), np.float32(255)
-    value = value if value > low else low
-    value = value if value < high else high
-    return np.uint8(np.int32(value))
-
-
-@lean
-def _tint(cb: np.ndarray, cr: np.ndarray, num_rows: int, num_columns: int, matrix: np.ndarray, tints_3P: np.ndarray) -> None:
-    """What chroma adds to red, green and blue; one sample serves two rows and two columns, where those are there."""
-    red_cr, green_cb, green_cr, blue_cb, grey = matrix[1], matrix[2], matrix[3], matrix[4], matrix[6]
-    red, green, blue = tints_3P[0], tints_3P[1], tints_3P[2]
-    one, width = np.uintp(1), np.uintp(num_columns)
-    num_halves = (width + one) >> one
-    for half in range((num_rows + 1) // 2):
-        source, at = np.uintp(half) * num_halves, np.uintp(2 * half) * width
-        for i in range(width >> one):
-            u, v = cb[source + i] - grey, cr[source + i] - grey
-            here = at + i + i
-            red[here] = red[here + one] = red_cr * v
-            green[here] = green[here + one] = green_cb * u + green_cr * v
-            blue[here] = blue[here + one] = blue_cb * u
-        if num_columns % 2:
-            last, here = source + num_halves - one, at + width - one
-            u, v = cb[last] - grey, cr[last] - grey
-            red[here], green[here], blue[here] = red_cr * v, green_cb * u + green_cr * v, blue_cb * u
-        if 2 * half + 1 < num_rows:
-            for i in range(width):
-                here, there = at + i, at + width + i
-                red[there], green[there], blue[there] = red[here], green[here], blue[here]
-
-
-@lean
-def _paint(
-    y: np.ndarray, num_pixels: int, tints_3P: np.ndarray, matrix: np.ndarray, rgb_3P: np.ndarray, out: np.ndarray, begin: int
+def _fetch(
+    plane: np.ndarray,
+    pitch: int,
+    row_start: np.ndarray,
+    row_weights: np.ndarray,
+    start: np.ndarray,
+    weights: np.ndarray,
+    top: int,
+    num_rows: int,
+    first: int,
+    num_columns: int,
 ) -> None:
-    """RGB bytes to `out`, flat, from byte `begin` on. All rows are one line here, and the first loop writes planes (`rgb_3P` is room
-    for them): so it runs on vectors however narrow the rows are."""
-    tint_red, tint_green, tint_blue = tints_3P[0], tints_3P[1], tints_3P[2]
-    red, green, blue = rgb_3P[0], rgb_3P[1], rgb_3P[2]
-    gain, offset = matrix[0], matrix[5]
-    for i in range(np.uintp(num_pixels)):
-        luma = gain * y[i] + offset
-        red[i] = _byte(luma + tint_red[i])
-        green[i] = _byte(luma + tint_green[i])
-        blue[i] = _byte(luma + tint_blue[i])
-    one, two, three, first = np.uintp(1), np.uintp(2), np.uintp(3), np.uintp(begin)
-    for i in range(np.uintp(num_pixels)):
-        at = first + three * i
-        out[at] = red[i]
-        out[at + one] = green[i]
-        out[at + two] = blue[i]
+    """Have the samples brought near that `_plane` will read. A narrow strip lies in many short pieces, which the processor's own prefetching
+    does not foresee, and the picture was decoded long ago; without this a block takes almost twice as long."""
+    left, last = int(start[first]), int(start[first + num_columns - 1]) + weights.shape[1] - 1
+    for row in range(row_start[top], row_start[top + num_rows - 1] + row_weights.shape[1]):
+        for column in range(left, last, _LINE_BYTES):
+            prefetch(plane, np.uintp(row * pitch + column))
+        prefetch(plane, np.uintp(row * pitch + last))
 
 
 @compiled
@@ -218,7 +178,7 @@ def _strips(
     most, widest = 0, 0
     for strip in range(len(strips_S4)):
         most = max(most, strips_S4[strip, 1] * strips_S4[strip, 3])
-        widest = max(widest, strips_S4[strip, 1] * (int(starts[1][-1]) + weights[1].shape[1]))
+        widest = max(widest, strips_S4[strip, 1] * (int(starts[1][-1]) + weights[1].shape[1] + _VECTOR))
     lines, y = np.empty(widest, np.uint16), np.empty(most, np.float32)
     cb, cr = np.empty(most, np.float32), np.empty(most, np.float32)
     tints_3P, rgb_3P = np.empty((3, most), np.float32), np.empty((3, most), np.uint8)
@@ -226,7 +186,18 @@ def _strips(
     rows, columns, half_rows, half_columns = starts
     row_weights, column_weights, half_row_weights, half_column_weights = weights
     begin = 0
-    for strip in range(len(strips_S4)):
+    for strip in range(-1, len(strips_S4)):
+        if strip + 1 < len(strips_S4) and strips_S4[strip + 1, 3] <= _NARROW_PX:
+            top, num_rows, left, num_columns = strips_S4[strip + 1]
+            half, num_half, half_left, num_halves = top // 2, (num_rows + 1) // 2, left // 2, (num_columns + 1) // 2
+            _fetch(luma, pitches[0], rows, row_weights, columns, column_weights, top, num_rows, left, num_columns)
+            for plane, pitch in ((blue, pitches[1]), (red, pitches[2])):
+                _fetch(
+                    plane, pitch, half_rows, half_row_weights, half_columns, half_column_weights,
+                    half, num_half, half_left, num_halves,
+                )  # fmt: skip
+        if strip < 0:
+            continue
         top, num_rows, left, num_columns = strips_S4[strip]
         half, num_half, half_left, num_halves = top // 2, (num_rows + 1) // 2, left // 2, (num_columns + 1) // 2
         _plane(luma, pitches[0], rows, row_weights, columns, column_weights, top, num_rows, left, num_columns, lines, y)
@@ -238,8 +209,8 @@ def _strips(
             red, pitches[2], half_rows, half_row_weights, half_columns, half_column_weights,
             half, num_half, half_left, num_halves, lines, cr,
         )  # fmt: skip
-        _tint(cb, cr, num_rows, num_columns, matrix, tints_3P)
-        _paint(y, num_rows * num_columns, tints_3P, matrix, rgb_3P, out, begin)
+        tint(cb, cr, num_rows, num_columns, matrix, tints_3P)
+        to_rgb(y, num_rows * num_columns, tints_3P, matrix, rgb_3P, out, begin)
         begin += 3 * num_rows * num_columns
 
 

@@ -1,8 +1,9 @@
-"""Motion and residual per macroblock, at memory speed.
+"""Motion, residual and change per macroblock, at memory speed.
 
 In: luma planes as flat bytes with their line size, and FFmpeg's motion vectors. Out: float32 [R, C] grids. Vectors are first
-painted into a field of 8x8 cells, the finest partition that FFmpeg reports, then every macroblock is compared with the
-previous picture where its cells point, at quarter-pel precision (bilinear), coordinates clamped to the picture.
+painted into a field of 8x8 cells (motion.py), then every macroblock is compared with the
+previous picture where its cells point, at quarter-pel precision (bilinear), coordinates clamped to the picture; and, where it moves,
+in place too, while its rows are still in the nearest cache.
 
 Integer arithmetic throughout, so that the same pictures give the same bits on every machine.
 Shape letters: R and C, macroblock rows and columns.
@@ -13,87 +14,13 @@ from __future__ import annotations
 import numpy as np
 
 from stream.codec.compiled import compiled, lean
+from stream.codec.motion import MACROBLOCK_PX, MOTION_VECTOR, keep_past, motion_grid, paint_vectors
 
-MACROBLOCK_PX = 16
-_CELL_PX, _CELL_SHIFT = 8, 3
-_QUARTER_PEL = 4
-_FUTURE, _PAST = 1, 2
-
-MOTION_VECTOR = np.dtype(
-    [
-        ("source", np.int32),
-        ("w", np.uint8),
-        ("h", np.uint8),
-        ("src_x", np.int16),
-        ("src_y", np.int16),
-        ("dst_x", np.int16),
-        ("dst_y", np.int16),
-        ("flags", np.uint64),
-        ("motion_x", np.int32),
-        ("motion_y", np.int32),
-        ("motion_scale", np.uint16),
-    ],
-    align=True,
-)
-"""FFmpeg's AVMotionVector: (dst_x, dst_y) is the centre of the block, source < 0 a past picture, > 0 a future one."""
-
-
-@lean
-def mean_qp(fields: np.ndarray, stride: int, base: int) -> float:
-    """Mean quantiser from FFmpeg's per-block parameters, int32 with delta_qp last of every `stride`."""
-    total = 0
-    num_blocks = len(fields) // stride
-    for block in range(num_blocks):
-        total += fields[block * stride + stride - 1]
-    return base + total / num_blocks
-
-
-@lean
-def paint_vectors(vectors: np.ndarray, field_x: np.ndarray, field_y: np.ndarray, source: np.ndarray) -> None:
-    """Quarter-pel vectors of every 8x8 cell, int32 [2R, 2C]; `source` uint8 is 0 none, 1 future, 2 past. Past wins: only past
-    pictures are at hand when evidence is measured."""
-    rows, columns = source.shape
-    for index in range(len(vectors)):
-        vector = vectors[index]
-        kind = _PAST if vector["source"] < 0 else _FUTURE
-        motion_x, motion_y = int(vector["motion_x"]), int(vector["motion_y"])
-        scale = int(vector["motion_scale"])
-        if scale != _QUARTER_PEL and scale > 0:
-            motion_x, motion_y = motion_x * _QUARTER_PEL // scale, motion_y * _QUARTER_PEL // scale
-        width, height = int(vector["w"]), int(vector["h"])
-        left = int(vector["dst_x"]) - (width >> 1)
-        top = int(vector["dst_y"]) - (height >> 1)
-        row, column = top >> _CELL_SHIFT, left >> _CELL_SHIFT
-        is_macroblock = width == MACROBLOCK_PX and height == MACROBLOCK_PX and not (top | left) & (_CELL_PX - 1)
-        if is_macroblock and kind == _PAST and 0 <= row < rows - 1 and 0 <= column < columns - 1:
-            source[row, column] = source[row, column + 1] = source[row + 1, column] = source[row + 1, column + 1] = kind
-            field_x[row, column] = field_x[row, column + 1] = motion_x
-            field_x[row + 1, column] = field_x[row + 1, column + 1] = motion_x
-            field_y[row, column] = field_y[row, column + 1] = motion_y
-            field_y[row + 1, column] = field_y[row + 1, column + 1] = motion_y
-            continue
-        last_row, last_column = min(rows, (top + height + 7) >> _CELL_SHIFT), min(columns, (left + width + 7) >> _CELL_SHIFT)
-        for row in range(max(0, top >> _CELL_SHIFT), last_row):
-            for column in range(max(0, left >> _CELL_SHIFT), last_column):
-                if kind >= source[row, column]:
-                    source[row, column] = kind
-                    field_x[row, column] = motion_x
-                    field_y[row, column] = motion_y
-
-
-@lean
-def motion_grid(field_x: np.ndarray, field_y: np.ndarray, motion_RC: np.ndarray) -> None:
-    """Mean vector magnitude of the four cells of each macroblock, luma pixels."""
-    rows, columns = motion_RC.shape
-    for row in range(rows):
-        for column in range(columns):
-            total = 0.0
-            for cell in range(4):
-                x = field_x[2 * row + cell // 2, 2 * column + cell % 2]
-                y = field_y[2 * row + cell // 2, 2 * column + cell % 2]
-                if x or y:
-                    total += np.sqrt(float(x * x + y * y))
-            motion_RC[row, column] = total / 16.0
+_CELL_PX = 8
+MOVED_PX = 0.25
+"""A macroblock that moves less than this was compared in place already."""
+_EVERY_ROW = 2
+"""Rows from one compared row to the next where the change in place is measured."""
 
 
 @lean
@@ -265,6 +192,33 @@ def _add_cell_row(
             _add_plain(now, now_at, then, then_at, pitches, sums, left, end)
 
 
+@lean
+def change_where_moved(
+    now: np.ndarray,
+    then: np.ndarray,
+    pitches: tuple[int, int],
+    width: int,
+    height: int,
+    row: int,
+    motion_RC: np.ndarray,
+    change_RC: np.ndarray,
+) -> None:
+    """Mean |luma - previous luma| of those macroblocks of one row that move, into `change_RC`; every second row is enough."""
+    top = row * MACROBLOCK_PX
+    bottom = min(height, top + MACROBLOCK_PX)
+    num_rows = (bottom - top + _EVERY_ROW - 1) // _EVERY_ROW
+    for column in range(change_RC.shape[1]):
+        if motion_RC[row, column] < MOVED_PX:
+            continue
+        left = column * MACROBLOCK_PX
+        num_columns, total = min(MACROBLOCK_PX, width - left), np.int32(0)
+        for y in range(top, bottom, _EVERY_ROW):
+            here, there = np.uintp(y * pitches[0] + left), np.uintp(y * pitches[1] + left)
+            for x in range(np.uintp(num_columns)):
+                total += abs(np.int32(now[here + x]) - np.int32(then[there + x]))
+        change_RC[row, column] = total / (num_rows * num_columns)
+
+
 @compiled
 def residual_grid(
     now: np.ndarray,
@@ -274,9 +228,12 @@ def residual_grid(
     height: int,
     field_x: np.ndarray,
     field_y: np.ndarray,
+    motion_RC: np.ndarray,
     residual_RC: np.ndarray,
+    change_RC: np.ndarray,
 ) -> None:
-    """Mean |luma - motion-compensated previous luma| of each macroblock's displayed pixels, by the vectors of its cells."""
+    """Mean |luma - motion-compensated previous luma| of each macroblock's displayed pixels, by the vectors of its cells, and mean
+    |luma - previous luma|, which is the same where nothing moves."""
     rows, columns = residual_RC.shape
     sums = np.empty(width, np.uint16)
     for row in range(rows):
@@ -290,18 +247,8 @@ def residual_grid(
             total = np.uint32(0)
             for x in range(np.uintp(left), np.uintp(right)):
                 total += np.uint32(sums[x])
-            residual_RC[row, column] = total / (num_rows * (right - left))
-
-
-@lean
-def keep_past(field_x: np.ndarray, field_y: np.ndarray, source: np.ndarray) -> None:
-    """Zero the vectors of cells that do not point into the past: those are compared in place."""
-    rows, columns = source.shape
-    for row in range(rows):
-        for column in range(columns):
-            if source[row, column] != _PAST:
-                field_x[row, column] = 0
-                field_y[row, column] = 0
+            residual_RC[row, column] = change_RC[row, column] = total / (num_rows * (right - left))
+        change_where_moved(now, then, pitches, width, height, row, motion_RC, change_RC)
 
 
 @compiled
@@ -313,24 +260,24 @@ def grids(
     width: int,
     height: int,
     has_past: bool,
-) -> tuple[np.ndarray, np.ndarray]:
-    """Motion in pixels and residual in luma levels of one frame, float32 [R, C] each; the residual is zero without a past."""
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Motion in pixels, residual and change in luma levels of one frame, float32 [R, C] each; the last two are zero without a past."""
     rows, columns = (height + MACROBLOCK_PX - 1) // MACROBLOCK_PX, (width + MACROBLOCK_PX - 1) // MACROBLOCK_PX
     field_x, field_y = np.zeros((2 * rows, 2 * columns), np.int32), np.zeros((2 * rows, 2 * columns), np.int32)
     source = np.zeros((2 * rows, 2 * columns), np.uint8)
     motion_RC, residual_RC = np.zeros((rows, columns), np.float32), np.zeros((rows, columns), np.float32)
+    change_RC = np.zeros((rows, columns), np.float32)
     if len(vectors):
         paint_vectors(vectors, field_x, field_y, source)
         motion_grid(field_x, field_y, motion_RC)
     if has_past:
         keep_past(field_x, field_y, source)
-        residual_grid(now, then, pitches, width, height, field_x, field_y, residual_RC)
-    return motion_RC, residual_RC
+        residual_grid(now, then, pitches, width, height, field_x, field_y, motion_RC, residual_RC, change_RC)
+    return motion_RC, residual_RC, change_RC
 
 
 def warm_up() -> None:
     """Compile (or load from the cache) every function here."""
-    mean_qp(_frozen(np.zeros(5, np.int32)), 5, 26)
     luma = _frozen(np.zeros(32 * 32, np.uint8))
     grids(_frozen(np.zeros(1, MOTION_VECTOR)), luma, luma, (32, 32), 32, 32, True)
 

@@ -68,9 +68,9 @@ def warm_up() -> None:
     import ov2.prompt  # noqa: F401
     from stream.codec import evidence
     from stream.codec.macroblocks import parser
-    from stream.tokenizer import activity, saliency
+    from stream.tokenizer import saliency
 
-    for part in (evidence, parser, activity, saliency):
+    for part in (evidence, parser, saliency):
         part.warm_up()
 
 

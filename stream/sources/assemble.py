@@ -28,7 +28,7 @@ _BY_ARRIVAL = Fraction(1, MICROSECONDS)
 
 class Assembler:
     """Makes the `Sample`s of one connection. `clock`: UTC epoch seconds, now. `by_arrival`: the sender gives no times, and those that FFmpeg
-    makes up are not right, so pictures are as far apart as they came.
+    makes up are not right, so pictures are as far apart as they came. `is_live`: sender reports may tell the sender's clock.
 
     `skipped` counts packets by reason: `no_picture`, `damaged`, `late_piece` (of a picture that had already gone on).
     Raises `CodecError` when the stream's codec leaves no evidence.
@@ -40,12 +40,14 @@ class Assembler:
         clock: Callable[[], float],
         *,
         by_arrival: bool = False,
+        is_live: bool = True,
         skipped: Counter[str] | None = None,
     ) -> None:
         self.codec = codec_of(stream)
         self.skipped: Counter[str] = Counter() if skipped is None else skipped
         self._stream = stream
         self._by_arrival = by_arrival
+        self._is_live = is_live
         self._clock = clock
         self._time_base = stream.time_base or Fraction(1, MEDIA_CLOCK_HZ)
         self._canonical = Canonicaliser(stream.codec_context.extradata or b"") if self.codec == "h264" else None
@@ -81,7 +83,7 @@ class Assembler:
 
     def _sample(self, packet: av.Packet[av.VideoStream], unit: AccessUnit) -> Sample:
         width, height = unit.size_px or (self._stream.codec_context.width, self._stream.codec_context.height)
-        reference = reference_us(packet)
+        reference = reference_us(packet) if self._is_live else None
         arrival_s = self._clock()
         return Sample(
             data=unit.data,

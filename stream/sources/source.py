@@ -112,7 +112,8 @@ class Source:
     def _assemble(self, skipped: Counter[str]) -> Assembler:
         by_arrival = self.address.is_live and self._opened.container.format.name in _WITHOUT_TIMES
         try:
-            return Assembler(self._opened.container.streams.video[0], self._clock, by_arrival=by_arrival, skipped=skipped)
+            stream, is_live = self._opened.container.streams.video[0], self.address.is_live
+            return Assembler(stream, self._clock, by_arrival=by_arrival, is_live=is_live, skipped=skipped)
         except CodecError as error:
             self._opened.close()
             raise CodecError(f"{self.address.shown}: {error}") from None

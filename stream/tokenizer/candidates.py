@@ -24,7 +24,7 @@ from stream.units import FrameEvidence
 Measure = Callable[[DecodedFrame, DecodedFrame | None], FrameEvidence]
 
 
-JUDGED_AT_ONCE = 8
+JUDGED_AT_ONCE = 4
 """Frames that wait to be measured until there are so many, or a group or a peek needs them. In turn with decoding, every one of them
 would be measured from cold caches."""
 
@@ -146,7 +146,7 @@ class OpenFrames:
         bins = list(self.bins)
         if self._best is not None:
             best = self._best
-            evidence = self._scorer.judge(best.frame, best.previous, self._measure(best.frame, best.previous))
+            evidence = self._scorer.judge(self._measure(best.frame, best.previous))
             if evidence is not None:
                 shown = [*bins[-1].candidates, Candidate(HeldFrame(self._best.frame), evidence)]
                 bins[-1] = replace(bins[-1], candidates=shown)
@@ -170,7 +170,7 @@ class OpenFrames:
         passed, self._passed = self._passed, []
         for best in passed:
             measured = self._measure(best.frame, best.previous)
-            evidence = self._scorer.judge(best.frame, best.previous, measured)
+            evidence = self._scorer.judge(measured)
             self._scorer.learn(measured)
             if evidence is not None:
                 bin_ = next(open_ for open_ in reversed(self.bins) if open_.index == best.slot[0])

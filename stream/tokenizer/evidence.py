@@ -1,6 +1,6 @@
 """Block scores of a candidate frame, and how many canvases a group earns.
 
-In: a decoded frame and its `FrameEvidence`. Out: scores by which blocks of a group compete, and the number of active blocks, by
+In: the `FrameEvidence` of a decoded frame. Out: scores by which blocks of a group compete, and the number of active blocks, by
 which a group earns its canvases.
 
 Shape letters: R and C macroblock rows and columns, B and D block rows and columns.
@@ -14,7 +14,6 @@ from dataclasses import dataclass
 import numpy as np
 
 from ov2.canvas import BLOCK_PX
-from stream.codec.decode import DecodedFrame
 from stream.tokenizer.activity import noise_level, num_active_blocks
 from stream.tokenizer.pack import canvas_size
 from stream.tokenizer.saliency import BlockSums, UsualBits, fused_grid
@@ -47,12 +46,12 @@ class Scorer:
     def blocks_per_canvas(self) -> int:
         return self.grid[0] * self.grid[1]
 
-    def judge(self, frame: DecodedFrame, previous: DecodedFrame | None, evidence: FrameEvidence) -> BlockEvidence | None:
+    def judge(self, evidence: FrameEvidence) -> BlockEvidence | None:
         """Scores and activity of a frame; None for one that is not worth its timestamp."""
         s = self._settings
         ranked_residual = np.sort(evidence.residual, axis=None)
         least = noise_level(ranked_residual) + s.still_residual
-        active = num_active_blocks(frame, previous, evidence, self.sums, least)
+        active = num_active_blocks(evidence, self.sums, least)
         if not active and s.still_share:
             return None
         return BlockEvidence(self.scores(evidence, ranked_residual), active)

@@ -19,6 +19,18 @@ import numpy as np
 from ov2.canvas import BLOCK_PATCHES, BLOCK_PX, MERGE
 from stream.tokenizer.select import in_reading_order
 
+LARGEST_KEPT = 8 << 20
+"""Bytes: more than the canvases of a group."""
+
+
+def _keep_pages() -> None:
+    """glibc gives back to the system at once what is as large as the largest block it gave back before, and every page of the next canvases
+    is faulted in anew. A larger block that comes and goes once (none of it is touched) lets it keep theirs."""
+    np.empty(LARGEST_KEPT, np.uint8)
+
+
+_keep_pages()
+
 
 class Source(Protocol):
     """A frame that blocks are taken from."""

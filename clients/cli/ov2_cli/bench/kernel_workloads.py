@@ -194,8 +194,9 @@ def _patchify(device: torch.device) -> Workload:
     from ov2_kernels import PictureTaps, patchify
 
     from ov2.pixels import CLIP_MEAN, CLIP_STD, patches_from_canvases
+    from stream.codec.colour import colour_matrix
     from stream.codec.picture import Picture
-    from stream.codec.resample import BLOCK_PX, area_taps, colour_matrix
+    from stream.codec.resample import BLOCK_PX, area_taps
 
     (source_width, source_height), (width, height) = SOURCE_SIZE, CANVAS_SIZE
     frame = av.VideoFrame.from_ndarray(
