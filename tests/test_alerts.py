@@ -186,6 +186,20 @@ def test_more_zones_and_watches_than_stated_are_refused_and_the_rest_goes_on(sta
     assert when_told(service, "new")[0]["after"]["watch"] == "top"
 
 
+def test_a_zone_can_be_made_after_an_older_one_is_gone(start: Start, video: Path) -> None:
+    service = start(looped(video), watches={"max_zones": 2})
+    zones = [[[[0.0, 0.0], [1.0, 0.0], [1.0, height]]] for height in (0.4, 0.6, 0.8)]
+    with Client(service.url) as client:
+        client.put_watch("front", "first", **{**SURE, "zone": zones[0]})
+        client.put_watch("front", "second", **{**SURE, "zone": zones[1]})
+        client.remove_watch("front", "first")
+        client.put_watch("front", "third", **{**SURE, "zone": zones[2]})
+        assert {watch.name for watch in client.watches()} == {"second", "third"}
+    begun: set[str] = set()
+    while not begun >= {"second", "third"}:
+        begun = {each["after"]["watch"] for each in when_told(service, "new") if each["type"] == "new"}
+
+
 def test_watches_and_switches_over_mqtt(start: Start, video: Path, mosquitto: Mosquitto) -> None:
     listener = Listener(mosquitto.port)
     service = start(looped(video), mqtt={"host": "127.0.0.1", "port": mosquitto.port})

@@ -25,6 +25,8 @@ from stream.journal.journal import Cursor, Journal, Query
 from stream.journal.losses import Losses
 
 LARGEST_WRITE = 500
+RECENT_ENTRIES = 1000
+"""Written entries that readers get without the journal; who is further behind reads there. An entry takes some 5 kB of memory."""
 LOG_EVERY_S = 1.0
 FULL = "the memory that entries wait in was full (journal.held_entries)"
 
@@ -33,8 +35,8 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class WriterSettings:
-    """`held_entries`: bound of what waits for the journal, and of the newest that readers get without it. `cursor_every_s`: how
-    late a cursor may be written. `retry_s`: pause after a failed write. `retain_every_s`: between two rounds of forgetting."""
+    """`held_entries`: bound of what waits for the journal. `cursor_every_s`: how late a cursor may be written. `retry_s`: pause after a
+    failed write. `retain_every_s`: between two rounds of forgetting."""
 
     held_entries: int = 10_000
     cursor_every_s: float = 0.5
@@ -269,7 +271,7 @@ class Writer:
             for entry in batch:
                 assert self._pending.popleft() is entry
                 self._recent.append(entry)
-            while len(self._recent) > self.settings.held_entries:
+            while len(self._recent) > min(RECENT_ENTRIES, self.settings.held_entries):
                 self._floor = self._recent.popleft().position
             self.num_written += len(batch)
             recovered, self.degraded = self.degraded, self.degraded if self._pending else ""

@@ -175,7 +175,6 @@ class Camera:
         self.states.to(CameraState.OFFLINE, reason)
 
     def _take(self, packet: Packet) -> None:
-        self.num_frames += 1
         self._on_packet(packet)
         self._rate.push(packet.media_s)
         self.history.see_packet(packet)
@@ -185,6 +184,7 @@ class Camera:
         self._taken_s = self._monotonic()
         self._late_s = max(0.0, self._clock() - packet.wall_s)
         groups = self.feed.push(packet)
+        self.num_frames += 1  # seen: it can be asked about now
         for group in groups:
             self.history.see_group(group)
         if groups:

@@ -7,6 +7,7 @@ nothing of HTTP.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import difflib
 import json
 import logging
@@ -290,15 +291,16 @@ class Service:
 
     async def _report(self) -> None:
         live = self._live_state()
-        while True:
-            await asyncio.sleep(self.config.mqtt.state_every_s)
-            for camera in self._cameras.values():
-                self.delivery.state(f"{camera.name}/state", json.dumps(camera.figures()))
-            if live is not None:
-                states = {
-                    camera.name: {**camera.status().model_dump(), **camera.figures()} for camera in self._cameras.values()
-                }
-                await asyncio.to_thread(live.put, states)
+        with contextlib.closing(live) if live is not None else contextlib.nullcontext():
+            while True:
+                await asyncio.sleep(self.config.mqtt.state_every_s)
+                for camera in self._cameras.values():
+                    self.delivery.state(f"{camera.name}/state", json.dumps(camera.figures()))
+                if live is not None:
+                    states = {
+                        camera.name: {**camera.status().model_dump(), **camera.figures()} for camera in self._cameras.values()
+                    }
+                    await asyncio.to_thread(live.put, states)
 
     def _live_state(self) -> LiveState | None:
         """Where the journal is in Redis, other processes find the cameras' states there."""

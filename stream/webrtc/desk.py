@@ -148,6 +148,7 @@ class WebRtcDesk:
             session = Publishing(door, holder, self.settings, self._ended, clock=self._clock, monotonic=self._monotonic)
             answer = await session.open(offer)
         try:
+            self._check_here(session)
             self._check_place(name, holder)
         except RefusalError:
             await session.end()
@@ -167,6 +168,11 @@ class WebRtcDesk:
         with self._opening("watch"):
             session = Watching(view, holder, self.settings, self._ended, monotonic=self._monotonic)
             answer = await session.open(offer)
+        try:
+            self._check_here(session)
+        except RefusalError:
+            await session.end()
+            raise
         self._viewers[session.id] = session
         return session, answer
 
@@ -189,6 +195,13 @@ class WebRtcDesk:
 
     def _by_camera(self) -> dict[str, Publishing]:
         return {each.camera: each for each in self._publishers.values()}
+
+    def _check_here(self, session: Session) -> None:
+        """While its answer was made, a session may have ended, or the desk have closed."""
+        if self._closed:
+            raise stopping()
+        if session.has_ended:
+            raise no_session()
 
     def _check_place(self, name: str, holder: str) -> None:
         earlier = self._by_camera().get(name)

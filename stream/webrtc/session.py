@@ -69,6 +69,10 @@ class Session(ABC):
         self.peer = Peer(settings, self._peer_is)
         self._ending: asyncio.Task[None] | None = None
 
+    @property
+    def has_ended(self) -> bool:
+        return self.state is SessionState.ENDED
+
     async def open(self, offer: Offer) -> str:
         """The answer. Raises `RefusalError`, and has then ended."""
         self._enter(SessionState.CONNECTING)
