@@ -60,6 +60,24 @@ def test_delete_ends_the_session_once(serve: Serve, publisher: Publish, reader: 
     assert server.desk.figures() == {"publishers": 0, "viewers": 0}
 
 
+@pytest.mark.parametrize(("closing", "status"), [(False, 404), (True, 503)])
+def test_what_ends_while_its_answer_is_made_keeps_no_place(
+    serve: Serve, publisher: Publish, monkeypatch: pytest.MonkeyPatch, closing: bool, status: int
+) -> None:
+    from stream.webrtc.session import Session
+
+    server, answered = serve(), Session.open
+
+    async def opened(session: Session, offer: Any) -> str:
+        answer = await answered(session, offer)
+        await (server.desk.close() if closing else session.end("gone"))
+        return answer
+
+    monkeypatch.setattr(Session, "open", opened)
+    assert publisher(server).answer.status_code == status
+    assert server.desk.figures() == {"publishers": 0, "viewers": 0}
+
+
 def test_a_wrong_camera_is_refused_in_words(serve: Serve) -> None:
     server = serve()
     unknown, not_whip = server.post("/whip/porch", AUDIO_ONLY), server.post("/whip/yard", AUDIO_ONLY)

@@ -55,7 +55,7 @@ def faults(
     out: Annotated[Path, typer.Option(help="Folder for films, logs and data.")] = Path("runs/bench-faults"),
     as_json: Json = False,
 ) -> None:
-    """Mosquitto, Redis and the service are killed, the disk is full: does every event arrive, once, in order?"""
+    """Mosquitto, Redis and the service are killed, the disk is full, the clock moved: does every event arrive, once, in order?"""
     import asyncio
 
     from rich.console import Console
