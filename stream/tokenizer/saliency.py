@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from ov2.canvas import BLOCK_PX
-from stream.codec.compiled import compiled
+from stream.codec.compiled import compiled, lean
 
 MACROBLOCK_PX = 16
 """Side of a macroblock (H.264 3.85)."""
@@ -52,12 +52,34 @@ def fused_grid(
     weight_residual: float = 1.0,
     ranked_residual: np.ndarray | None = None,
 ) -> np.ndarray:
-    """The same on the macroblock grid, float [R, C]: motion magnitude in pixels and mean absolute luma residual.
+    """The same on the macroblock grid, float32 [R, C]: motion magnitude in pixels and mean absolute luma residual.
     `ranked_residual`: the residuals in rising order, where the caller has sorted them already."""
+    motion_px_RC, residual_RC = motion_px_RC.astype(np.float32, copy=False), residual_RC.astype(np.float32, copy=False)
     total = weight_motion + weight_residual
-    fused: np.ndarray = normalised(motion_px_RC, MOTION_LEAST, share=weight_motion / total)
-    fused += normalised(residual_RC, RESIDUAL_LEAST, share=weight_residual / total, ranked=ranked_residual)
-    return fused
+    ranked = np.sort(residual_RC, axis=None) if ranked_residual is None else ranked_residual
+    motion_most = max(percentile(np.sort(motion_px_RC, axis=None), EVIDENCE_PERCENTILE), MOTION_LEAST)
+    residual_most = max(percentile(ranked, EVIDENCE_PERCENTILE), RESIDUAL_LEAST)
+    fused_RC: np.ndarray = np.empty_like(motion_px_RC)
+    _fuse(motion_px_RC, residual_RC, motion_most, residual_most, weight_motion / total, weight_residual / total, fused_RC)
+    return fused_RC
+
+
+@lean
+def _fuse(
+    motion_RC: np.ndarray,
+    residual_RC: np.ndarray,
+    motion_most: float,
+    residual_most: float,
+    motion_share: float,
+    residual_share: float,
+    fused_RC: np.ndarray,
+) -> None:
+    """Both `normalised`, and added."""
+    motion_scale, residual_scale = np.float32(motion_share / motion_most), np.float32(residual_share / residual_most)
+    for row in range(fused_RC.shape[0]):
+        for column in range(fused_RC.shape[1]):
+            motion = min(motion_RC[row, column] * motion_scale, np.float32(motion_share))
+            fused_RC[row, column] = motion + min(residual_RC[row, column] * residual_scale, np.float32(residual_share))
 
 
 class UsualBits:
@@ -96,13 +118,10 @@ def normalised(
     least: float,
     *,
     percent: float = EVIDENCE_PERCENTILE,
-    share: float = 1.0,
-    ranked: np.ndarray | None = None,
 ) -> np.ndarray:
-    """`values`, none negative, divided by their percentile (at least `least`) and cut at 1; then times `share`."""
-    ranked = np.sort(values, axis=None) if ranked is None else ranked
-    scaled: np.ndarray = values * (share / max(percentile(ranked, percent), least))
-    np.minimum(scaled, share, out=scaled)
+    """`values`, none negative, divided by their percentile (at least `least`) and cut at 1."""
+    scaled: np.ndarray = values * (1.0 / max(percentile(np.sort(values, axis=None), percent), least))
+    np.minimum(scaled, 1.0, out=scaled)
     return scaled
 
 
@@ -174,7 +193,8 @@ def _shared_px(source_px: int, canvas_px: int) -> np.ndarray:
 
 
 def warm_up() -> None:
-    """Compile (or load from the cache) the sums, for grids of either precision."""
+    """Compile (or load from the cache) the fused grid, and the sums, for grids of either precision."""
+    fused_grid(np.zeros((1, 1), np.float32), np.zeros((1, 1), np.float32))
     sums = BlockSums.between((BLOCK_PX, BLOCK_PX), (BLOCK_PX, BLOCK_PX))
     sums(np.zeros((2, 2), np.float32))
     sums(np.zeros((2, 2)))
