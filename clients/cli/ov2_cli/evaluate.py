@@ -112,7 +112,7 @@ def alerts(
 
     from ov2_cli.alerts.run import run
     from ov2_cli.alerts.table import print_alerts
-    from ov2_cli.demo.processes import DemoError
+    from ov2_cli.errors import RunError
     from trainer.evaluate import seed_range
 
     wanted = seed_range(seeds)
@@ -130,7 +130,7 @@ def alerts(
                     done=lambda count: progress.update(task, completed=count),
                 )
             )
-        except DemoError as error:
+        except RunError as error:
             typer.echo(f"ov2: {error}", err=True)
             raise typer.Exit(1) from None
     print_alerts(console, result)
