@@ -12,7 +12,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from rich.console import Console
-from rich.live import Live
 
 from ov2_cli.demo.processes import CAMERA, Addresses, camera, service
 from ov2_cli.demo.screen import alert_line, draw, save_picture, summary
@@ -20,6 +19,7 @@ from ov2_cli.demo.script import plan_questions
 from ov2_cli.demo.state import AskedQuestion, State
 from ov2_cli.errors import RunError
 from ov2_cli.first_picture import first_picture_s
+from ov2_cli.page import keep_drawn
 from ov2_cli.processes.program import Program
 
 if TYPE_CHECKING:
@@ -164,7 +164,4 @@ async def _show(state: State, console: Console) -> None:
     """Redraw the page in a terminal; elsewhere the other tasks print lines."""
     if not console.is_terminal:
         await asyncio.Event().wait()
-    with Live(draw(state), console=console, auto_refresh=False, transient=True) as live:
-        while True:
-            live.update(draw(state), refresh=True)
-            await asyncio.sleep(REFRESH_S)
+    await keep_drawn(lambda: draw(state), console, REFRESH_S)
