@@ -8,10 +8,10 @@ import sys
 from pathlib import Path
 
 import pytest
-from ov2_cli.demo.processes import free_port
 from ov2_cli.demo.screen import save_picture, sparkline
 from ov2_cli.demo.script import plan_questions
 from ov2_cli.demo.state import State
+from ov2_cli.processes.ports import free_port
 
 from trainer.world import World
 

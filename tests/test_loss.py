@@ -15,7 +15,7 @@ from ov2_cli.bench.chaos.film import LoopedFilm, world_film
 from ov2_cli.bench.chaos.harm import Harm
 from ov2_cli.bench.chaos.peer import RtspPeer
 from ov2_cli.bench.chaos.relay import Relay
-from ov2_cli.bench.chaos.service import ServiceProcess
+from ov2_cli.bench.chaos.service import PolledService
 
 pytestmark = [pytest.mark.usefixtures("rtsp_server"), pytest.mark.timeout(300)]
 
@@ -60,7 +60,7 @@ async def run_lossy(film: LoopedFilm, out: Path) -> dict[float, dict[str, Any]]:
             "cameras": {names[loss]: {"url": f"rtsp://127.0.0.1:{relay.port}/cam"} for loss, relay in relays.items()},
             "tokenizer": {"token_rate": 8, "t_max_s": 3.0},
         }
-        async with ServiceProcess(config, out) as service:
+        async with PolledService(config, out) as service:
             told = await until_lost_and_grouped(service)
             exceptions = service.tracebacks()
     finally:
@@ -73,7 +73,7 @@ async def run_lossy(film: LoopedFilm, out: Path) -> dict[float, dict[str, Any]]:
     }
 
 
-async def until_lost_and_grouped(service: ServiceProcess) -> dict[str, dict[str, Any]]:
+async def until_lost_and_grouped(service: PolledService) -> dict[str, dict[str, Any]]:
     until_s = time.monotonic() + WAIT_S
     while True:
         told = {status["name"]: status for status in await service.get("/v1/cameras")}

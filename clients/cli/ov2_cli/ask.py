@@ -12,12 +12,14 @@ from typing import Annotated, Any
 
 import typer
 
+from ov2_cli.address import LOCAL, Token
+
 
 def ask(
     source: Annotated[str, typer.Argument(metavar="URL_OR_CAMERA", help="A camera of the service, or rtsp://..., or a file.")],
     question: Annotated[str, typer.Argument(help="What you want to know.")],
-    server: Annotated[str, typer.Option(help="The running service, for a camera's name.")] = "http://127.0.0.1:8710",
-    token: Annotated[str | None, typer.Option(envvar="OV2_TOKEN", help="One of the service's server.tokens.")] = None,
+    server: Annotated[str, typer.Option(help="The running service, for a camera's name.")] = LOCAL,
+    token: Token = None,
     seconds: Annotated[
         float | None, typer.Option(help="How long to watch a URL first. Default: a file whole, a camera 10 s.")
     ] = None,

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, cast, get_args
+from typing import TYPE_CHECKING, Annotated, Any, cast, get_args
 
 import typer
 
@@ -70,7 +70,7 @@ def margins(
     from rich.console import Console
     from rich.progress import Progress
 
-    from ov2.checkpoint import STREAM, find, read_json, write_json
+    from ov2.checkpoint import find
     from ov2.model import OV2Model
     from trainer.evaluate import seed_range
     from trainer.margins import fit, judge_seeds, quality
@@ -85,8 +85,7 @@ def margins(
             task = progress.add_task("calibrating", total=len(tuned))
             judge = fit(judge_seeds(loaded, tuned, lambda count: progress.update(task, completed=count)))
             loaded.stream_settings["judge"] = judge
-            stored = read_json(folder / STREAM) if (folder / STREAM).exists() else {}
-            write_json(folder / STREAM, {**stored, "judge": judge})
+            _store(folder, judge=judge)
         task = progress.add_task("judging", total=len(wanted))
         result = quality(judge_seeds(loaded, wanted, lambda count: progress.update(task, completed=count)))
     for name, value in result.items():
@@ -112,7 +111,7 @@ def alerts(
 
     from ov2_cli.alerts.run import run
     from ov2_cli.alerts.table import print_alerts
-    from ov2_cli.demo.processes import DemoError
+    from ov2_cli.errors import RunError
     from trainer.evaluate import seed_range
 
     wanted = seed_range(seeds)
@@ -130,7 +129,7 @@ def alerts(
                     done=lambda count: progress.update(task, completed=count),
                 )
             )
-        except DemoError as error:
+        except RunError as error:
             typer.echo(f"ov2: {error}", err=True)
             raise typer.Exit(1) from None
     print_alerts(console, result)
@@ -153,7 +152,7 @@ def memory(
     from rich.console import Console
     from rich.progress import Progress
 
-    from ov2.checkpoint import STREAM, find, read_json, write_json
+    from ov2.checkpoint import find
     from ov2.model import OV2Model
     from trainer.evaluate import seed_range
     from trainer.memory import Films, remember_seeds
@@ -166,8 +165,7 @@ def memory(
         own = Films(loaded, films)
         sight = fit_sight(loaded, [own.clip(seed) for seed in seed_range(calibrate, "train")], folder)
         loaded.stream_settings["memory"] = {"seen_at": sight.seen_at}
-        stored = read_json(folder / STREAM) if (folder / STREAM).exists() else {}
-        write_json(folder / STREAM, {**stored, "memory": loaded.stream_settings["memory"]})
+        _store(folder, memory=loaded.stream_settings["memory"])
         console.print(f"calibrated: {sight}")
     with Progress(console=console) as progress:
         task = progress.add_task("remembering", total=len(wanted))
@@ -176,6 +174,14 @@ def memory(
         console.print(f"  {name:<26} {value}")
     if as_json:
         print(json.dumps(result))
+
+
+def _store(folder: Path, **fitted: dict[str, Any]) -> None:
+    """Settings of the stream, written to the checkpoint beside those that it has."""
+    from ov2.checkpoint import STREAM, read_json, write_json
+
+    stored = read_json(folder / STREAM) if (folder / STREAM).exists() else {}
+    write_json(folder / STREAM, {**stored, **fitted})
 
 
 def _print_table(console: object, result: Scores) -> None:

@@ -13,6 +13,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from ov2_cli.address import LOCAL, Server, Token
+
 if TYPE_CHECKING:
     from ov2_client import Client, JournalEntry
 
@@ -27,8 +29,8 @@ def events(
     since: Annotated[str | None, typer.Option(help="30m, 2h, 7d ago; or 2026-01-31T18:00; or epoch seconds.")] = None,
     until: Annotated[str | None, typer.Option(help="The same, for the end.")] = None,
     limit: Annotated[int, typer.Option(help="Newest entries shown, where --since is not given.", min=1, max=1000)] = 20,
-    server: Annotated[str, typer.Option(help="The running service.")] = "http://127.0.0.1:8710",
-    token: Annotated[str | None, typer.Option(envvar="OV2_TOKEN", help="One of the service's server.tokens.")] = None,
+    server: Server = LOCAL,
+    token: Token = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object per line, nothing else.")] = False,
 ) -> None:
     """List events, questions and answers of the running service, and follow them."""

@@ -48,7 +48,7 @@ app.add_typer(watch.app, name="watch")
 app.add_typer(evaluate.app, name="eval")
 app.add_typer(bench.app, name="bench")
 
-INPUT_ERRORS = ("OV2Error", "StreamError", "TrainerError", "WorldError", "ClientError", "BenchError")
+INPUT_ERRORS = ("OV2Error", "StreamError", "TrainerError", "WorldError", "ClientError", "RunError")
 """Roots of the packages' error trees: what they raise is about the input, and is told without a traceback."""
 
 

@@ -12,9 +12,9 @@ from typing import Annotated, Any
 
 import typer
 
+from ov2_cli.address import LOCAL, Server, Token
+
 app = typer.Typer(help="Watch for sentences, and try them on recordings first.", no_args_is_help=True)
-Server = Annotated[str, typer.Option(help="The running service.")]
-Token = Annotated[str | None, typer.Option(envvar="OV2_TOKEN", help="One of the service's server.tokens.")]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON, nothing else.")]
 Sentence = Annotated[str, typer.Argument(help="What to watch for, in your words, or a yes/no question.")]
 Threshold = Annotated[float | None, typer.Option(help="Probability from which it holds.")]
@@ -23,7 +23,6 @@ Confirm = Annotated[int | None, typer.Option(help="Judgements in a row that must
 Zone = Annotated[
     list[str] | None, typer.Option(help='A polygon to look at, "x,y x,y x,y" from 0 to 1; may be given several times.')
 ]
-LOCAL = "http://127.0.0.1:8710"
 
 
 @app.command()

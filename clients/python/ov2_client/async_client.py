@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator
 from typing import Any
-from urllib.parse import quote
 
 import httpx
 
-from ov2_client.client import DEFAULT_SERVER, TIMEOUT, failed, parse, watch_path
-from ov2_client.errors import ProtocolError, refused
+from ov2_client import exchange
+from ov2_client.errors import ProtocolError
 from ov2_client.wire import (
     Answer,
     CameraStatus,
@@ -20,6 +19,7 @@ from ov2_client.wire import (
     Token,
     WatchStatus,
     read,
+    read_list,
     read_page,
 )
 
@@ -27,9 +27,10 @@ from ov2_client.wire import (
 class AsyncClient:
     """`async with AsyncClient(url) as client:`."""
 
-    def __init__(self, url: str = DEFAULT_SERVER, *, token: str | None = None, timeout: httpx.Timeout = TIMEOUT) -> None:
-        headers = {"Authorization": f"Bearer {token}"} if token else None
-        self._http = httpx.AsyncClient(base_url=url, headers=headers, timeout=timeout)
+    def __init__(
+        self, url: str = exchange.DEFAULT_SERVER, *, token: str | None = None, timeout: httpx.Timeout = exchange.TIMEOUT
+    ) -> None:
+        self._http = httpx.AsyncClient(base_url=url, headers=exchange.headers_of(token), timeout=timeout)
 
     async def __aenter__(self) -> AsyncClient:
         return self
@@ -41,70 +42,56 @@ class AsyncClient:
         await self._http.aclose()
 
     async def cameras(self) -> list[CameraStatus]:
-        data = await self._json("/v1/cameras")
-        if not isinstance(data, list):
-            raise ProtocolError(f"cameras: expected a JSON list, got {type(data).__name__}")
-        return [read(CameraStatus, item) for item in data]
+        return read_list(CameraStatus, await self._json(exchange.CAMERAS), "cameras")
 
     async def status(self) -> dict[str, Any]:
         """The service as a whole: version, model, broker."""
-        return dict(await self._json("/v1/status"))
+        return dict(await self._json(exchange.STATUS))
 
     def ask(self, camera: str, question: str, **sampling: Any) -> AsyncReply:
         """Ask; `async for` gives the tokens and, last, the `Answer`. `sampling`: max_tokens, temperature, top_p, seed; `since`, `until`
         (epoch seconds, an ISO time, or `-10m`) and `recall` (auto, window, memory) ask about the past."""
-        body = {"question": question, "stream": True, **sampling}
-        return AsyncReply(self._http, f"/v1/cameras/{quote(camera, safe='')}/ask", body)
+        return AsyncReply(self._http, exchange.camera_path(camera, "ask"), {"question": question, "stream": True, **sampling})
 
     async def timeline(self, camera: str) -> Timeline:
         """Costs, cuts and figures of the last minutes."""
-        return read(Timeline, await self._json(f"/v1/cameras/{quote(camera, safe='')}/timeline"))
+        return read(Timeline, await self._json(exchange.camera_path(camera, "timeline")))
 
     async def watches(self, camera: str | None = None) -> list[WatchStatus]:
         """Of one camera, or of all."""
-        data = await self._json("/v1/watches" if camera is None else f"/v1/cameras/{quote(camera, safe='')}/watches")
-        if not isinstance(data, list):
-            raise ProtocolError(f"watches: expected a JSON list, got {type(data).__name__}")
-        return [read(WatchStatus, item) for item in data]
+        return read_list(WatchStatus, await self._json(exchange.watches_path(camera)), "watches")
 
     async def put_watch(self, camera: str, name: str, **settings: Any) -> WatchStatus:
         """Make a watch, or change one. `settings`: sentence, threshold, release, confirm, schedule, zone, and so on."""
-        response = await self._send("PUT", watch_path(camera, name), settings)
-        return read(WatchStatus, response.json())
+        return read(WatchStatus, exchange.parsed(await self._send("PUT", exchange.watch_path(camera, name), settings)))
 
     async def remove_watch(self, camera: str, name: str) -> None:
-        await self._send("DELETE", watch_path(camera, name))
+        await self._send("DELETE", exchange.watch_path(camera, name))
 
     async def canvases(self, camera: str) -> bytes:
         """What the model was shown last, as a PNG."""
-        return (await self._get(f"/v1/cameras/{quote(camera, safe='')}/canvases.png")).content
+        return (await self._send("GET", exchange.camera_path(camera, "canvases.png"))).content
 
     async def events(self, **wanted: Any) -> JournalPage:
         """A page of the journal. `wanted`: camera, kind, id, since, until (UTC epoch seconds), limit, after, order (oldest, newest)."""
-        return read_page(await self._json("/v1/events", {name: value for name, value in wanted.items() if value is not None}))
+        return read_page(await self._json(exchange.EVENTS, exchange.given(wanted)))
 
     async def follow(self, **wanted: Any) -> AsyncIterator[JournalEntry]:
         """Entries as they come, until the service stops. `wanted`: camera, kind, after. Closing the iterator closes the connection."""
         reader = EventReader()
-        params = {name: value for name, value in wanted.items() if value is not None}
         try:
-            async with self._http.stream("GET", "/v1/events/stream", params=params) as response:
-                if response.status_code >= 400:
-                    raise refused(response.status_code, await response.aread(), response.headers.get("Retry-After"))
+            async with self._http.stream("GET", exchange.EVENT_STREAM, params=exchange.given(wanted)) as response:
+                if exchange.is_refusal(response):
+                    await response.aread()
+                    raise exchange.refusal(response)
                 async for line in response.aiter_lines():
-                    if (event := reader.feed(line)) is not None and event[0] == "entry":
-                        yield read(JournalEntry, event[1])
+                    if (entry := exchange.journal_entry(reader.feed(line))) is not None:
+                        yield entry
         except httpx.HTTPError as error:
-            raise failed(self._http.base_url, error) from error
+            raise exchange.failed(self._http.base_url, error) from error
 
     async def _json(self, path: str, params: dict[str, Any] | None = None) -> Any:
-        try:
-            return (await self._get(path, params)).json()
-        except ValueError:
-            raise ProtocolError(f"{path}: expected JSON, got something else") from None
-
-    async def _get(self, path: str, params: dict[str, Any] | None = None) -> httpx.Response:
-        return await self._send("GET", path, params=params)
+        return exchange.parsed(await self._send("GET", path, params=params))
 
     async def _send(
         self, method: str, path: str, body: dict[str, Any] | None = None, *, params: dict[str, Any] | None = None
@@ -112,9 +99,9 @@ class AsyncClient:
         try:
             response = await self._http.request(method, path, json=body, params=params)
         except httpx.HTTPError as error:
-            raise failed(self._http.base_url, error) from error
-        if response.status_code >= 400:
-            raise refused(response.status_code, response.content, response.headers.get("Retry-After"))
+            raise exchange.failed(self._http.base_url, error) from error
+        if exchange.is_refusal(response):
+            raise exchange.refusal(response)
         return response
 
 
@@ -130,15 +117,16 @@ class AsyncReply:
         reader = EventReader()
         try:
             async with self._http.stream("POST", self._path, json=self._body) as response:
-                if response.status_code >= 400:
-                    raise refused(response.status_code, await response.aread(), response.headers.get("Retry-After"))
+                if exchange.is_refusal(response):
+                    await response.aread()
+                    raise exchange.refusal(response)
                 async for line in response.aiter_lines():
-                    if (part := parse(reader.feed(line))) is not None:
+                    if (part := exchange.answer_part(reader.feed(line))) is not None:
                         yield part
                         if isinstance(part, Answer):
                             return
         except httpx.HTTPError as error:
-            raise failed(self._http.base_url, error) from error
+            raise exchange.failed(self._http.base_url, error) from error
         raise ProtocolError("ask: expected a final answer, the connection ended before it")
 
     async def answer(self) -> Answer:

@@ -160,6 +160,12 @@ def read(cls: type[T], data: Any) -> T:
     return cls(**{field.name: data[field.name] for field in fields if field.name in data})
 
 
+def read_list(cls: type[T], data: Any, name: str) -> list[T]:
+    if not isinstance(data, list):
+        raise ProtocolError(f"{name}: expected a JSON list, got {type(data).__name__}")
+    return [read(cls, item) for item in data]
+
+
 def read_answer(data: Any) -> Answer:
     """An `Answer` with its parts."""
     flat = read(Answer, data)

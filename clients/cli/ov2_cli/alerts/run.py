@@ -14,8 +14,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ov2_cli.alerts.processes import broker, service
-from ov2_cli.demo.processes import DemoError
+from ov2_cli.alerts.processes import service
+from ov2_cli.errors import RunError
+from ov2_cli.first_picture import first_picture_s
+from ov2_cli.processes.mosquitto import mosquitto
+from ov2_cli.processes.ports import HOST, free_port
 
 if TYPE_CHECKING:
     from trainer.alerts import Tally, Told
@@ -74,7 +77,7 @@ async def run(
     out: Path,
     done: Callable[[int], None] = lambda count: None,
 ) -> Result:
-    """Film all seeds, so many at a time, and score what was told. Raises `DemoError` when a process does not come up."""
+    """Film all seeds, so many at a time, and score what was told. Raises `RunError` when a process does not come up."""
     from ov2_cli.bench.matching import Tally as BoundaryTally
     from trainer.alerts import Tally, score, true_events
     from trainer.world import World
@@ -107,14 +110,15 @@ async def _film(seeds: Sequence[int], seconds: int, model: str, out: Path) -> di
     names = {seed: f"yard{seed}" for seed in seeds}
     heard = {name: Heard() for name in names.values()}
     watches = {name: {"sentence": sentence} for name, sentence in SENTENCES.items()}
-    async with broker(out) as port, service(model, list(heard), watches, port, out) as addresses:
+    port = free_port()
+    async with mosquitto(out, port), service(model, list(heard), watches, port, out) as addresses:
         listening = asyncio.create_task(_listen(port, heard))
         films = [CameraProcess(seed, addresses.rtsp[name], seconds=seconds, connect_s=30) for seed, name in names.items()]
         try:
             for film in films:
                 film.start()
             async with AsyncClient(addresses.http) as client:
-                zeros = await asyncio.gather(*(_first_frame(client, name) for name in names.values()))
+                zeros = await asyncio.gather(*(first_picture_s(client, name, FIRST_FRAME_S) for name in names.values()))
                 await asyncio.gather(*(asyncio.to_thread(film.wait, seconds + FIRST_FRAME_S) for film in films))
             await asyncio.sleep(LAST_WORD_S)
         finally:
@@ -123,25 +127,14 @@ async def _film(seeds: Sequence[int], seconds: int, model: str, out: Path) -> di
             listening.cancel()
             failures = await asyncio.gather(listening, return_exceptions=True)
         if isinstance(failures[0], Exception):
-            raise DemoError(f"the MQTT client failed: {failures[0]}")
+            raise RunError(f"the MQTT client failed: {failures[0]}")
     return {seed: (zero, heard[name]) for (seed, name), zero in zip(names.items(), zeros, strict=True)}
-
-
-async def _first_frame(client: Any, name: str) -> float:
-    """Wall time at which the stream's first picture was filmed."""
-    deadline = time.monotonic() + FIRST_FRAME_S
-    while time.monotonic() < deadline:
-        timeline = await client.timeline(name)
-        if timeline.media_s is not None and timeline.wall_s is not None:
-            return float(timeline.wall_s - timeline.media_s)
-        await asyncio.sleep(0.1)
-    raise DemoError(f"no picture came from camera {name} within {FIRST_FRAME_S:.0f} s")
 
 
 async def _listen(port: int, heard: dict[str, Heard]) -> None:
     import aiomqtt
 
-    async with aiomqtt.Client("127.0.0.1", port, identifier=f"eval-{time.time_ns()}") as client:
+    async with aiomqtt.Client(HOST, port, identifier=f"eval-{time.time_ns()}") as client:
         await client.subscribe("ov2/events", qos=1)
         async for message in client.messages:
             now_s = time.time()

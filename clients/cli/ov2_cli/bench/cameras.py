@@ -17,10 +17,11 @@ from pathlib import Path
 from typing import Any
 
 from ov2_cli.bench.chaos.film import world_film
+from ov2_cli.bench.chaos.footprint import footprint, idle_share, machine_times
 from ov2_cli.bench.chaos.ledger import percentile
 from ov2_cli.bench.chaos.peer import RtspPeer, check_gstreamer
-from ov2_cli.bench.chaos.service import ServiceProcess, footprint, idle_share, machine_times
-from ov2_cli.bench.errors import BenchError
+from ov2_cli.bench.chaos.service import PolledService
+from ov2_cli.errors import RunError
 
 POLL_S = 0.1
 FIRST_FRAME_S = 120.0
@@ -76,7 +77,7 @@ Tell = Callable[[str], None]
 
 
 async def bench_cameras(load: Load, tell: Tell) -> dict[str, Any]:
-    """Run one load. Raises `BenchError` where a program is missing, or not every camera comes up."""
+    """Run one load. Raises `RunError` where a program is missing, or not every camera comes up."""
     check_gstreamer()
     load.out.mkdir(parents=True, exist_ok=True)
     tell(f"{load.name}: filming")
@@ -108,7 +109,7 @@ async def _live(load: Load, url: str, peer: RtspPeer, tell: Tell) -> dict[str, A
         "model": {"path": load.model},
         "tokenizer": {"token_rate": load.token_rate, "t_max_s": load.t_max_s},
     }
-    async with ServiceProcess(config, load.out) as service:
+    async with PolledService(config, load.out) as service:
         tell(f"{load.name}: waiting for {load.count} cameras")
         await _until_live(service, load)
         await asyncio.sleep(WARM_S)
@@ -156,7 +157,7 @@ async def _live(load: Load, url: str, peer: RtspPeer, tell: Tell) -> dict[str, A
     }
 
 
-async def _until_live(service: ServiceProcess, load: Load) -> None:
+async def _until_live(service: PolledService, load: Load) -> None:
     until_s = time.monotonic() + FIRST_FRAME_S
     while True:
         cameras = await service.get("/v1/cameras") or []
@@ -164,13 +165,13 @@ async def _until_live(service: ServiceProcess, load: Load) -> None:
         if num_live == load.count:
             return
         if time.monotonic() > until_s:
-            raise BenchError(
-                f"expected {load.count} live cameras within {FIRST_FRAME_S:.0f} s, got {num_live}; see {load.out / 'service.log'}"
+            raise RunError(
+                f"expected {load.count} live cameras within {FIRST_FRAME_S:.0f} s, got {num_live}; see {service.log}"
             )
         await asyncio.sleep(POLL_S)
 
 
-async def _watch(service: ServiceProcess, seen: Seen, until_s: float, left: Callable[[float], None]) -> None:
+async def _watch(service: PolledService, seen: Seen, until_s: float, left: Callable[[float], None]) -> None:
     while (now_s := time.monotonic()) < until_s:
         seen.see(await service.get("/v1/cameras") or [])
         left(until_s - now_s)
@@ -183,7 +184,7 @@ async def _plain(url: str, count: int) -> dict[str, float]:
     process = await asyncio.create_subprocess_exec(*command, stdout=asyncio.subprocess.PIPE)
     told, _ = await process.communicate()
     if process.returncode:
-        raise BenchError(f"plain decoding ended with status {process.returncode}")
+        raise RunError(f"plain decoding ended with status {process.returncode}")
     return dict(json.loads(told))
 
 

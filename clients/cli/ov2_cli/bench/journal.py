@@ -7,17 +7,18 @@ users ask: the newest, of one camera, a rare kind, a time range in the middle, o
 
 from __future__ import annotations
 
+import asyncio
 import random
 import shutil
-import socket
-import subprocess
 import tempfile
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
+
+from ov2_cli.processes.ports import HOST, free_port
+from ov2_cli.processes.redis_server import PROGRAM, redis_server
 
 if TYPE_CHECKING:
     from stream.journal import Entry, Journal
@@ -43,13 +44,26 @@ def bench_sqlite(events: int, folder: Path | None, tell: Callable[[str], None]) 
 
 def bench_redis(events: int, url: str | None, tell: Callable[[str], None]) -> dict[str, Row]:
     """The same. What it writes to a Redis of yours stands under a name of its own; empty where there is no Redis."""
+    if url is not None:
+        return _measure_redis(events, url, tell)
+    if shutil.which(PROGRAM) is None:
+        tell(f"redis: {PROGRAM} is not installed; give --redis redis://HOST:PORT/DB")
+        return {}
+    return asyncio.run(_measure_own_redis(events, tell))
+
+
+async def _measure_own_redis(events: int, tell: Callable[[str], None]) -> dict[str, Row]:
+    """A Redis for the time of this, that keeps an append-only file as Redis does by default when told to."""
+    with tempfile.TemporaryDirectory(prefix="ov2-redis-") as name:
+        folder, port = Path(name), free_port()
+        async with redis_server(folder, folder, port):
+            return await asyncio.to_thread(_measure_redis, events, f"redis://{HOST}:{port}/0", tell)
+
+
+def _measure_redis(events: int, url: str, tell: Callable[[str], None]) -> dict[str, Row]:
     from stream.journal.redis_streams import RedisJournal
 
-    with _redis(url) as found:
-        if found is None:
-            tell("redis: redis-server is not installed; give --redis redis://HOST:PORT/DB")
-            return {}
-        return _measure(RedisJournal(found, name=f"ov2-bench-{time.time_ns()}", held=1000), events, tell)
+    return _measure(RedisJournal(url, name=f"ov2-bench-{time.time_ns()}", held=1000), events, tell)
 
 
 def _measure(journal: Journal, events: int, tell: Callable[[str], None]) -> dict[str, Row]:
@@ -126,25 +140,3 @@ def _timed(work: Callable[[], object]) -> float:
 def _percentiles(times: list[float]) -> Row:
     ordered = sorted(times)
     return {"p50_ms": ordered[len(ordered) // 2], "p95_ms": ordered[int(0.95 * (len(ordered) - 1))]}
-
-
-@contextmanager
-def _redis(url: str | None) -> Iterator[str | None]:
-    """The Redis that was named, or one of our own that keeps an append-only file as Redis does by default when told to."""
-    if url is not None or not shutil.which("redis-server"):
-        yield url
-        return
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = str(probe.getsockname()[1])
-    with tempfile.TemporaryDirectory(prefix="ov2-redis-") as folder:
-        command = ["redis-server", "--port", port, "--bind", "127.0.0.1", "--save", "", "--appendonly", "yes", "--dir", folder]
-        server = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
-        assert server.stdout is not None
-        try:
-            next(line for line in server.stdout if "Ready to accept connections" in line)
-            yield f"redis://127.0.0.1:{port}/0"
-        finally:
-            server.kill()
-            server.wait()
-            server.stdout.close()

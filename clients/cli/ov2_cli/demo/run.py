@@ -12,12 +12,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from rich.console import Console
-from rich.live import Live
 
-from ov2_cli.demo.processes import CAMERA, Addresses, DemoError, camera, service
+from ov2_cli.demo.processes import CAMERA, Addresses, camera, service
 from ov2_cli.demo.screen import alert_line, draw, save_picture, summary
 from ov2_cli.demo.script import plan_questions
 from ov2_cli.demo.state import AskedQuestion, State
+from ov2_cli.errors import RunError
+from ov2_cli.first_picture import first_picture_s
+from ov2_cli.page import keep_drawn
+from ov2_cli.processes.program import Program
 
 if TYPE_CHECKING:
     from ov2_client import AsyncClient
@@ -38,7 +41,7 @@ async def run(*, seconds: int, seed: int, report: Path, model: str, out: Path) -
     try:
         async with service(model, out) as addresses, camera(seed, seconds, addresses.rtsp, out) as film:
             await _watch(state, addresses, film, console, out)
-    except DemoError as error:
+    except RunError as error:
         state.errors.append(str(error))
     report.write_text(json.dumps(state.report(), indent=2) + "\n")
     save_picture(state, out / "screen.svg")
@@ -47,7 +50,7 @@ async def run(*, seconds: int, seed: int, report: Path, model: str, out: Path) -
     return 1 if state.errors else 0
 
 
-async def _watch(state: State, addresses: Addresses, film: asyncio.subprocess.Process, console: Console, out: Path) -> None:
+async def _watch(state: State, addresses: Addresses, film: Program, console: Console, out: Path) -> None:
     """Everything that happens while the camera films."""
     from ov2_client import AsyncClient
 
@@ -60,16 +63,16 @@ async def _watch(state: State, addresses: Addresses, film: asyncio.subprocess.Pr
         listening = asyncio.create_task(_listen(state, addresses, console))
         following = asyncio.create_task(_follow(state, client, out))
         try:
-            zero_s = await _first_frame(state, client)
+            state.phase = "waiting for the camera"
+            zero_s = await first_picture_s(client, CAMERA, FIRST_FRAME_TIMEOUT_S)
             state.phase = "watching"
             state.began_s = time.monotonic() - (time.time() - zero_s)
             for question in plan:
                 await _until(zero_s + question.at_s + SETTLE_S, state, zero_s)
                 await _ask(state, client, question, console)
             await _until(zero_s + state.seconds, state, zero_s)
-            await film.wait()
-            if film.returncode:
-                raise DemoError(f"the camera ended with status {film.returncode}; see {out / 'camera.log'}")
+            if status := await film.wait():
+                raise RunError(f"the camera ended with status {status}; see {film.log}")
             await asyncio.sleep(1.0)
             state.phase = "done"
         finally:
@@ -77,18 +80,6 @@ async def _watch(state: State, addresses: Addresses, film: asyncio.subprocess.Pr
                 task.cancel()
             results = await asyncio.gather(following, listening, screen, return_exceptions=True)
             state.errors.extend(str(result) for result in results if isinstance(result, Exception))
-
-
-async def _first_frame(state: State, client: AsyncClient) -> float:
-    """Wall time at which the stream's first picture was filmed, from the service's own count of media time."""
-    state.phase = "waiting for the camera"
-    deadline = time.monotonic() + FIRST_FRAME_TIMEOUT_S
-    while time.monotonic() < deadline:
-        timeline = await client.timeline(CAMERA)
-        if timeline.media_s is not None and timeline.wall_s is not None:
-            return timeline.wall_s - timeline.media_s
-        await asyncio.sleep(0.1)
-    raise DemoError(f"no picture came from the camera within {FIRST_FRAME_TIMEOUT_S:.0f} s")
 
 
 async def _until(wall_s: float, state: State, zero_s: float) -> None:
@@ -173,7 +164,4 @@ async def _show(state: State, console: Console) -> None:
     """Redraw the page in a terminal; elsewhere the other tasks print lines."""
     if not console.is_terminal:
         await asyncio.Event().wait()
-    with Live(draw(state), console=console, auto_refresh=False, transient=True) as live:
-        while True:
-            live.update(draw(state), refresh=True)
-            await asyncio.sleep(REFRESH_S)
+    await keep_drawn(lambda: draw(state), console, REFRESH_S)

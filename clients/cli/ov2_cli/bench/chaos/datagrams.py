@@ -13,8 +13,8 @@ from typing import cast
 
 from ov2_cli.bench.chaos.harm import Harm
 from ov2_cli.bench.chaos.wire import rtcp_shifted, rtp_shifted
+from ov2_cli.processes.ports import HOST
 
-HOST = "127.0.0.1"
 _CLIENT = re.compile(rb"client_port=(\d+)-(\d+)")
 _SERVER = re.compile(rb"server_port=(\d+)-(\d+)")
 _ATTEMPTS = 64

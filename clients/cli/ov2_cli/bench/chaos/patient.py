@@ -14,7 +14,7 @@ from ov2_cli.bench.chaos.film import LoopedFilm
 from ov2_cli.bench.chaos.peer import PushPeer, RtspPeer
 from ov2_cli.bench.chaos.relay import Relay
 from ov2_cli.bench.chaos.schedule import HOUR_S, Blow, Injury
-from ov2_cli.demo.processes import free_port
+from ov2_cli.processes.ports import free_port
 
 SLOW_SHARE = 0.3
 """Of what the film needs: the rest never fits through."""

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Protocol
 
 from ov2_cli.bench.chaos.film import LoopedFilm
-from ov2_cli.bench.errors import BenchError
+from ov2_cli.errors import RunError
 
 SYSTEM_PYTHON = "/usr/bin/python3"
 """Debian's, which sees the packages python3-gi and gir1.2-gst-rtsp-server-1.0."""
@@ -39,12 +39,12 @@ class Peer(Protocol):
 
 
 def check_gstreamer() -> None:
-    """Raises `BenchError`, naming the packages, where the system's Python has no RTSP server."""
+    """Raises `RunError`, naming the packages, where the system's Python has no RTSP server."""
     if (
         not Path(SYSTEM_PYTHON).exists()
         or subprocess.run([SYSTEM_PYTHON, "-c", _CHECK + _ELEMENTS], capture_output=True).returncode
     ):
-        raise BenchError(
+        raise RunError(
             f"expected GStreamer's RTSP server for {SYSTEM_PYTHON}, found none; on Debian: sudo apt-get install {PACKAGES}"
         )
 
@@ -89,7 +89,7 @@ class RtspPeer(_Child):
         word, _, port = line.decode().partition(" ")
         if word != "ready":
             await self.kill()
-            raise BenchError(f"RTSP server: expected it to listen on port {self.port or 'of its choice'}, it ended")
+            raise RunError(f"RTSP server: expected it to listen on port {self.port or 'of its choice'}, it ended")
         self.port = int(port)
 
 

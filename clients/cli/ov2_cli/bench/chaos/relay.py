@@ -19,8 +19,8 @@ from typing import Literal
 from ov2_cli.bench.chaos.datagrams import DatagramLeg
 from ov2_cli.bench.chaos.harm import Harm
 from ov2_cli.bench.chaos.wire import Splitter, interleaved_shifted, is_media, is_rtp
+from ov2_cli.processes.ports import HOST
 
-HOST = "127.0.0.1"
 READ_BYTES = 16 << 10
 SLOW_READ_BYTES = 512
 REMEMBERED = 256

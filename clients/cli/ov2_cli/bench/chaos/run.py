@@ -15,12 +15,13 @@ from pathlib import Path
 from typing import Any
 
 from ov2_cli.bench.chaos.film import LoopedFilm, world_film
+from ov2_cli.bench.chaos.footprint import Footprint, MachineTimes, footprint, machine_times
 from ov2_cli.bench.chaos.ledger import Watched, Wound, backoff_ceiling
 from ov2_cli.bench.chaos.patient import Patient, pulled, pushed
 from ov2_cli.bench.chaos.peer import check_gstreamer
 from ov2_cli.bench.chaos.schedule import Blow, Limits, blows
-from ov2_cli.bench.chaos.service import Footprint, MachineTimes, ServiceProcess, footprint, machine_times
-from ov2_cli.bench.errors import BenchError
+from ov2_cli.bench.chaos.service import PolledService
+from ov2_cli.errors import RunError
 
 POLL_S = 0.05
 """Between two looks at `GET /v1/cameras`: the resolution of every time that is told."""
@@ -98,7 +99,7 @@ Show = Callable[[ChaosRun], Work]
 
 
 async def run_chaos(settings: ChaosSettings, show: Show) -> ChaosRun:
-    """Run it all. `show` is a task beside it, ended in the end. Raises `BenchError` where a program is missing or the service dies."""
+    """Run it all. `show` is a task beside it, ended in the end. Raises `RunError` where a program is missing or the service dies."""
     check_gstreamer()
     settings.out.mkdir(parents=True, exist_ok=True)
     folder = settings.out / "films"
@@ -113,7 +114,7 @@ async def run_chaos(settings: ChaosSettings, show: Show) -> ChaosRun:
             stack.push_async_callback(patient.stop)
             run.patients[name] = patient
             run.watched[name] = Watched()
-        service = ServiceProcess(_config(settings, run), settings.out)
+        service = PolledService(_config(settings, run), settings.out)
         async with service:
             await _beside(run, service, show)
             run.tracebacks, run.failures = service.tracebacks(), service.failures
@@ -145,11 +146,11 @@ def _config(settings: ChaosSettings, run: ChaosRun) -> dict[str, Any]:
     }
 
 
-async def _beside(run: ChaosRun, service: ServiceProcess, show: Show) -> None:
+async def _beside(run: ChaosRun, service: PolledService, show: Show) -> None:
     """The phases, while others poll, weigh and show."""
     works: list[Work] = [_poll(run, service), _weigh(run, service), show(run)]
     beside = [asyncio.create_task(work) for work in works]
-    phases = asyncio.create_task(_phases(run))
+    phases = asyncio.create_task(_phases(run, service))
     try:
         await asyncio.wait([phases, *beside], return_when=asyncio.FIRST_COMPLETED)
         for task in beside:
@@ -162,14 +163,13 @@ async def _beside(run: ChaosRun, service: ServiceProcess, show: Show) -> None:
         await asyncio.gather(phases, *beside, return_exceptions=True)
 
 
-async def _phases(run: ChaosRun) -> None:
+async def _phases(run: ChaosRun, service: PolledService) -> None:
     settings = run.settings
     _enter(run, "start")
     await _until_all_back(run, FIRST_FRAME_S)
     if missing := run.down():
-        log = settings.out / "service.log"
-        raise BenchError(
-            f"expected pictures of every camera within {FIRST_FRAME_S:.0f} s, got none of {', '.join(missing)}; see {log}"
+        raise RunError(
+            f"expected pictures of every camera within {FIRST_FRAME_S:.0f} s, got none of {', '.join(missing)}; see {service.log}"
         )
     _enter(run, "quiet")
     await asyncio.sleep(settings.quiet_s)
@@ -228,7 +228,7 @@ async def _hurt(run: ChaosRun, blow: Blow, name: str) -> None:
     wound.healed_s = await run.patients[name].hurt(blow)
 
 
-async def _poll(run: ChaosRun, service: ServiceProcess) -> None:
+async def _poll(run: ChaosRun, service: PolledService) -> None:
     due_s = time.monotonic()
     while True:
         cameras = await service.get("/v1/cameras")
@@ -253,7 +253,7 @@ def _reckon(run: ChaosRun, wound: Wound | None) -> None:
         wound.backoff_s = backoff_ceiling(lives, first_s=first_s, longest_s=longest_s)
 
 
-async def _weigh(run: ChaosRun, service: ServiceProcess) -> None:
+async def _weigh(run: ChaosRun, service: PolledService) -> None:
     while True:
         run.footprints.append((time.monotonic(), await asyncio.to_thread(footprint, service.pid)))
         run.machine.append(machine_times())

@@ -11,11 +11,11 @@ from collections.abc import Mapping
 from typing import Any, NoReturn
 
 from rich.console import Console, Group, RenderableType
-from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
 from ov2_cli.bench.chaos.run import ChaosRun
+from ov2_cli.page import keep_drawn
 
 REFRESH_S = 0.5
 STATE_STYLE = {
@@ -32,10 +32,7 @@ async def show(run: ChaosRun, console: Console) -> None:
     """Redraw the page until cancelled; into a file go phases and blows, a line each."""
     if not console.is_terminal:
         await _lines_of(run, console)
-    with Live(draw(run), console=console, auto_refresh=False, transient=True) as live:
-        while True:
-            live.update(draw(run), refresh=True)
-            await asyncio.sleep(REFRESH_S)
+    await keep_drawn(lambda: draw(run), console, REFRESH_S)
 
 
 async def _lines_of(run: ChaosRun, console: Console) -> NoReturn:

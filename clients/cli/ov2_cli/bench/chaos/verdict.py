@@ -9,10 +9,10 @@ import statistics
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
+from ov2_cli.bench.chaos.footprint import Footprint, idle_share
 from ov2_cli.bench.chaos.ledger import Wound, percentile, spacing_errors
 from ov2_cli.bench.chaos.run import METRONOME_S, ChaosRun, names_of
 from ov2_cli.bench.chaos.schedule import Injury
-from ov2_cli.bench.chaos.service import Footprint, idle_share
 
 JITTER_SHARE = 0.95
 

@@ -13,7 +13,7 @@ import subprocess
 from collections.abc import Mapping
 from pathlib import Path
 
-from ov2_cli.bench.errors import BenchError
+from ov2_cli.errors import RunError
 
 SOURCE = Path(__file__).with_name("clock.c")
 HOUR_S = 3600
@@ -22,7 +22,7 @@ HOUR_S = 3600
 class Clockwork:
     """`move` sets the clock so many seconds off, at once, for every process that was started with `environment`.
 
-    Raises `BenchError` where clock.c does not compile."""
+    Raises `RunError` where clock.c does not compile."""
 
     def __init__(self, folder: Path, compiler: str) -> None:
         self._library, self._file = (folder / "clock.so").resolve(), (folder / "clock").resolve()
@@ -30,7 +30,7 @@ class Clockwork:
         command = [compiler, "-O1", "-shared", "-fPIC", "-o", str(self._library), str(SOURCE), "-ldl"]
         done = subprocess.run(command, capture_output=True, text=True)
         if done.returncode:
-            raise BenchError(f"{SOURCE.name}: expected {compiler} to compile it, got {done.stderr.strip()[:500]}")
+            raise RunError(f"{SOURCE.name}: expected {compiler} to compile it, got {done.stderr.strip()[:500]}")
         self._file.write_bytes(struct.pack("=q", 0))
 
     @property

@@ -57,7 +57,7 @@ class SmallFileSystem:
 
 class LimitedFiles:
     """No byte may be written by a process (setrlimit(2): EFBIG in the place of ENOSPC). It must ignore SIGXFSZ, as Python does, and others
-    that `Program` starts."""
+    that `Program` starts with `disk_may_fill`."""
 
     def __init__(self, folder: Path, why: str) -> None:
         self.folder = folder

@@ -15,13 +15,16 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ov2_cli.bench.faults import programs
 from ov2_cli.bench.faults.clockwork import HOUR_S, Clockwork, find_compiler
 from ov2_cli.bench.faults.disk import Disk, small_disk
 from ov2_cli.bench.faults.film import busy_film
 from ov2_cli.bench.faults.schedule import OF_HOUSE, Blow, Fault, Limits
 from ov2_cli.bench.faults.subscriber import Subscriber
-from ov2_cli.demo.processes import free_port
+from ov2_cli.processes.mosquitto import mosquitto
+from ov2_cli.processes.ports import HOST, free_port
+from ov2_cli.processes.program import Program
+from ov2_cli.processes.redis_server import redis_server
+from ov2_cli.processes.service import Service
 
 if TYPE_CHECKING:
     import httpx
@@ -69,13 +72,18 @@ class House:
         out = settings.out
         self.settings, self.disk = settings, disk
         self.cameras = [f"camera{number}" for number in range(1, settings.cameras + 1)]
-        config = out / "ov2.yaml"
-        config.write_text(_yaml(settings, self.cameras, disk.folder, broker_port, redis_port))
-        self.broker = programs.mosquitto(out, broker_port)
-        self.redis = programs.redis(out, disk.folder / "redis", redis_port) if settings.journal == "redis" else None
+        self.broker = mosquitto(out, broker_port, keeps_sessions=True)
+        with_redis = settings.journal == "redis"
+        self.redis = redis_server(out, disk.folder / "redis", redis_port, disk_may_fill=True) if with_redis else None
         compiler = find_compiler()
         self.clock = Clockwork(out, compiler) if compiler is not None else None
-        self.service = programs.service(out, config, http_port, self.clock.environment if self.clock is not None else {})
+        self.service = Service(
+            _config(settings, self.cameras, disk.folder, broker_port, redis_port),
+            out,
+            port=http_port,
+            environment=self.clock.environment if self.clock is not None else {},
+            disk_may_fill=True,
+        )
         self.subscriber = Subscriber(broker_port)
         self.journal: dict[str, Any] = {}
         self.entries: dict[int, dict[str, Any]] = {}
@@ -90,7 +98,7 @@ class House:
         return (*OF_HOUSE, *redis, *((Fault.CLOCK_MOVED,) if self.clock is not None else ()))
 
     @property
-    def running(self) -> list[programs.Program]:
+    def running(self) -> list[Program]:
         return [each for each in (self.broker, self.redis, self.service) if each is not None]
 
     async def start(self) -> None:
@@ -120,8 +128,8 @@ class House:
                 await asyncio.sleep(blow.lasts_s)
                 self.clock.move(0)
 
-    async def _again(self, program: programs.Program, how: signal.Signals, away_s: float) -> None:
-        await program.kill(how)
+    async def _again(self, program: Program, how: signal.Signals, away_s: float) -> None:
+        await program.end(how)
         await asyncio.sleep(away_s)
         await program.start()
 
@@ -196,34 +204,32 @@ class House:
 
 @asynccontextmanager
 async def open_house(settings: FaultSettings) -> AsyncIterator[House]:
-    """Everything up; ended, and waited for, when the block ends. Raises `BenchError`."""
+    """Everything up; ended, and waited for, when the block ends. Raises `RunError`."""
     import httpx
 
     settings.out.mkdir(parents=True, exist_ok=True)
     port = free_port()
     async with AsyncExitStack() as stack:
         disk = stack.enter_context(small_disk(settings.out, may_mount=settings.may_mount))
-        client = await stack.enter_async_context(httpx.AsyncClient(base_url=f"http://127.0.0.1:{port}", timeout=ANSWER_S))
+        client = await stack.enter_async_context(httpx.AsyncClient(base_url=f"http://{HOST}:{port}", timeout=ANSWER_S))
         house = House(settings, disk, client, port)
-        stack.push_async_callback(house.broker.kill)
+        stack.push_async_callback(house.broker.end, signal.SIGKILL)
         if house.redis is not None:
-            stack.push_async_callback(house.redis.kill)
-        stack.push_async_callback(house.service.kill, signal.SIGTERM)
+            stack.push_async_callback(house.redis.end, signal.SIGKILL)
+        stack.push_async_callback(house.service.end)
         await house.start()
         stack.callback(house.subscriber.stop)
         yield house
 
 
-def _yaml(settings: FaultSettings, cameras: list[str], data: Path, broker_port: int, redis_port: int) -> str:
-    import yaml
-
+def _config(settings: FaultSettings, cameras: list[str], data: Path, broker_port: int, redis_port: int) -> dict[str, Any]:
     films = settings.out / "films"
     boundary = {"onset": 3.0, "calm_s": 0.4, "refractory_s": 0.3}
-    document = {
+    return {
         "data": str(data.resolve() / "ov2"),
         "model": {"path": settings.model},
-        "mqtt": {"host": "127.0.0.1", "port": broker_port},
-        "journal": {"url": f"redis://127.0.0.1:{redis_port}/0" if settings.journal == "redis" else "journal.sqlite"},
+        "mqtt": {"host": HOST, "port": broker_port},
+        "journal": {"url": f"redis://{HOST}:{redis_port}/0" if settings.journal == "redis" else "journal.sqlite"},
         "memory": {"max_mb": 8},
         "watches": {"every_s": 0.25},
         "cameras": {
@@ -236,4 +242,3 @@ def _yaml(settings: FaultSettings, cameras: list[str], data: Path, broker_port: 
             for number, name in enumerate(cameras)
         },
     }
-    return str(yaml.safe_dump(document, sort_keys=False))

@@ -13,11 +13,11 @@ from collections.abc import Callable, Coroutine
 from dataclasses import dataclass, field
 from typing import Any
 
-from ov2_cli.bench.errors import BenchError
 from ov2_cli.bench.faults.house import FaultSettings, House, open_house
 from ov2_cli.bench.faults.schedule import OF_BROKER, Blow, Fault, blows
 from ov2_cli.bench.faults.subscriber import Told, key_of
 from ov2_cli.bench.faults.verdict import EVENTS
+from ov2_cli.errors import RunError
 
 READ_EVERY_S = 0.5
 FIRST_EVENT_S = 60.0
@@ -47,7 +47,7 @@ Show = Callable[[FaultRun], Work]
 
 
 async def run_faults(settings: FaultSettings, show: Show) -> FaultRun:
-    """Run it all. `show` is a task beside it, ended in the end. Raises `BenchError` where a program is missing or does not start."""
+    """Run it all. `show` is a task beside it, ended in the end. Raises `RunError` where a program is missing or does not start."""
     async with open_house(settings) as house:
         run = FaultRun(settings=settings, house=house, began_s=time.monotonic())
         showing = asyncio.create_task(show(run))
@@ -66,7 +66,7 @@ async def _phases(run: FaultRun) -> None:
     beside += [asyncio.create_task(_toggle(house, name)) for name in house.cameras]
     try:
         if not await _until(lambda: len(house.entries) >= len(house.cameras), FIRST_EVENT_S):
-            raise BenchError(f"expected events within {FIRST_EVENT_S:.0f} s, got none; see {house.service.log}")
+            raise RunError(f"expected events within {FIRST_EVENT_S:.0f} s, got none; see {house.service.log}")
         run.phase = "faults"
         until_s = time.monotonic() + settings.faults_s
         lines = [asyncio.create_task(_line(run, faults, until_s)) for faults in (OF_BROKER, house.faults)]

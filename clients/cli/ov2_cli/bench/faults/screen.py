@@ -12,13 +12,13 @@ from collections.abc import Mapping
 from typing import Any, NoReturn
 
 from rich.console import Console, Group, RenderableType
-from rich.live import Live
 from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
 from ov2_cli.bench.faults.run import FaultRun
 from ov2_cli.bench.faults.verdict import broken_promises
+from ov2_cli.page import keep_drawn
 
 REFRESH_S = 0.5
 NEWEST = 8
@@ -28,10 +28,7 @@ async def show(run: FaultRun, console: Console) -> None:
     """Redraw the page until cancelled; into a file go phases and blows, a line each."""
     if not console.is_terminal:
         await _lines_of(run, console)
-    with Live(draw(run), console=console, auto_refresh=False, transient=True) as live:
-        while True:
-            live.update(draw(run), refresh=True)
-            await asyncio.sleep(REFRESH_S)
+    await keep_drawn(lambda: draw(run), console, REFRESH_S)
 
 
 async def _lines_of(run: FaultRun, console: Console) -> NoReturn:

@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from ov2_cli.bench.errors import BenchError
+from ov2_cli.errors import RunError
 
 if TYPE_CHECKING:
     import paho.mqtt.client as paho
@@ -56,11 +56,11 @@ class Subscriber:
         self._client.on_message = self._on_message
 
     def start(self) -> None:
-        """Raises `BenchError` when the broker does not let it subscribe."""
+        """Raises `RunError` when the broker does not let it subscribe."""
         self._client.connect("127.0.0.1", self._port)
         self._client.loop_start()
         if not self._subscribed.wait(START_S):
-            raise BenchError(f"mqtt: expected to be subscribed within {START_S:.0f} s")
+            raise RunError(f"mqtt: expected to be subscribed within {START_S:.0f} s")
 
     def stop(self) -> None:
         self._client.disconnect()
