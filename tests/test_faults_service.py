@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import io
 import itertools
+import json
 import os
 import subprocess
 import sys
@@ -22,6 +23,7 @@ from ov2_cli.bench.faults.run import FaultRun, run_faults
 from ov2_cli.bench.faults.schedule import OF_HOUSE, Fault, Limits, blows
 from ov2_cli.bench.faults.screen import draw, show, tell
 from ov2_cli.bench.faults.subscriber import Told, key_of
+from ov2_cli.bench.faults.tap import Listener
 from ov2_cli.bench.faults.verdict import PROMISES, broken_promises, deliveries, lives, verdict
 from redis_fixtures import RedisServer, redis_server  # noqa: F401
 from rich.console import Console
@@ -95,6 +97,25 @@ def test_a_clock_that_is_moved_is_moved_for_a_running_process_and_for_nobody_els
         child.stdin.close()
 
 
+def test_what_is_published_is_heard_in_whatever_pieces_it_comes() -> None:
+    body = json.dumps({"type": "new", "before": None, "after": {"id": "a1"}}).encode()
+    marked = json.dumps({"type": "new", "before": None, "after": {"id": "a1"}, "duplicate": True}).encode()
+
+    def publish(first: int, payload: bytes, topic: bytes = b"ov2/events") -> bytes:
+        packet = len(topic).to_bytes(2, "big") + topic + (b"\0\7" if first & 6 else b"") + payload
+        assert 128 <= len(packet) < 1 << 14
+        return bytes([first, len(packet) & 0x7F | 0x80, len(packet) >> 7]) + packet
+
+    wire = bytes([0x10, 3]) + b"abc" + publish(0x32, body + b" " * 100) + publish(0x32, b" " * 200, b"ov2/x") + bytes([0xC0, 0])
+    wire += publish(0x32, marked + b" " * 100) + publish(0x3A, body + b" " * 100) + publish(0x30, body + b" " * 100)
+    for step in (1, 2, 7, len(wire)):
+        heard: Counter[str] = Counter()
+        listener = Listener(heard)
+        for at in range(0, len(wire), step):
+            listener.hear(wire[at : at + step])
+        assert heard == {key_of(json.loads(body)): 2}
+
+
 def test_the_limit_of_a_process_stands_for_a_disk_where_none_may_be_mounted(tmp_path: Path) -> None:
     write = "import sys; print('up', flush=True); sys.stdin.readline(); print('x', file=open('kept', 'w'), flush=True)"
     with small_disk(tmp_path, may_mount=False) as disk:
@@ -150,6 +171,12 @@ def test_what_is_missing_doubled_or_out_of_order_is_counted() -> None:
     again = deliveries(entries, [*clean, message(two, marked=True), message(two, repeated=True), message(two)])
     assert (again["duplicates"], again["repeated_by_broker"], again["unmarked_duplicates"]) == (3, 1, 1)
     assert again["out_of_order"] == 0, "only first copies have an order"
+    twice = deliveries(entries, [*clean, message(two)], {key_of(two["body"]): 2})
+    once = deliveries(entries, [*clean, message(two)], {key_of(two["body"]): 1})
+    assert (twice["unmarked_duplicates"], twice["repeated_by_broker"]) == (1, 0)
+    assert (once["unmarked_duplicates"], once["repeated_by_broker"]) == (0, 1), (
+        "Mosquitto, killed, had not written that it had sent it"
+    )
     mixed = deliveries(entries, [message(two), message(one), message(step(9, "x9"))])
     assert (mixed["missing"], mixed["out_of_order"], mixed["unwritten"]) == (2, 1, 1)
 

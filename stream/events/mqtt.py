@@ -44,6 +44,25 @@ INCOMING = 100
 log = logging.getLogger(__name__)
 
 
+class _Client(aiomqtt.Client):
+    """aiomqtt watches a socket by its number, a turn of the loop after it was asked to; the connection may be lost by then, and the number
+    free, or another's."""
+
+    def _on_socket_register_write(self, client: Any, userdata: Any, sock: Any) -> None:
+        def write() -> None:
+            try:
+                client.loop_write()
+            except (OSError, ValueError) as error:
+                if not self._disconnected.done():
+                    self._disconnected.set_exception(error)
+
+        def watch() -> None:
+            if sock.fileno() >= 0:
+                self._loop.add_writer(sock.fileno(), write)
+
+        self._loop.call_soon_threadsafe(watch)
+
+
 class MqttSink:
     """Publishes until closed: `start()`, then `state()` from any thread and `deliver()` in the loop, then `await stop()`.
 
@@ -166,7 +185,7 @@ class MqttSink:
     async def _connection(self) -> None:
         available = f"{self.prefix}/available"
         broker = self.broker
-        async with aiomqtt.Client(
+        async with _Client(
             broker.host,
             broker.port,
             username=broker.username,

@@ -1,6 +1,6 @@
 /* The wall clock, moved by as many seconds as a file says: preloaded before the C library, whose other clocks are left alone.
  *
- * The file (OV2_CLOCK_FILE) holds one int64 and is mapped once, so that a move is seen at the next look at the clock. */
+ * The file (CLOCK_OFFSET_FILE) holds one int64 and is mapped once, so that a move is seen at the next look at the clock. */
 
 #define _GNU_SOURCE
 #include <dlfcn.h>
@@ -17,7 +17,7 @@ static int (*gettime)(clockid_t, struct timespec *);
 
 __attribute__((constructor)) static void begin(void) {
   gettime = (int (*)(clockid_t, struct timespec *))dlsym(RTLD_NEXT, "clock_gettime");
-  const char *path = getenv("OV2_CLOCK_FILE");
+  const char *path = getenv("CLOCK_OFFSET_FILE");
   int file = path ? open(path, O_RDONLY | O_CLOEXEC) : -1;
   if (file < 0) return;
   void *page = mmap(NULL, sizeof *offset_s, PROT_READ, MAP_SHARED, file, 0);

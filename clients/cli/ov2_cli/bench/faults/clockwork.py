@@ -35,7 +35,7 @@ class Clockwork:
 
     @property
     def environment(self) -> Mapping[str, str]:
-        return {"LD_PRELOAD": str(self._library), "OV2_CLOCK_FILE": str(self._file)}
+        return {"LD_PRELOAD": str(self._library), "CLOCK_OFFSET_FILE": str(self._file)}
 
     def move(self, offset_s: int) -> None:
         """Written in place: the file stays the one that is mapped."""

@@ -20,6 +20,7 @@ from ov2_cli.bench.faults.disk import Disk, small_disk
 from ov2_cli.bench.faults.film import busy_film
 from ov2_cli.bench.faults.schedule import OF_HOUSE, Blow, Fault, Limits
 from ov2_cli.bench.faults.subscriber import Subscriber
+from ov2_cli.bench.faults.tap import Tap
 from ov2_cli.processes.mosquitto import mosquitto
 from ov2_cli.processes.ports import HOST, free_port
 from ov2_cli.processes.program import Program
@@ -67,24 +68,23 @@ class FullDisk:
 class House:
     """`async with house(settings) as house`: all is up. `journal`: its last words in `GET /v1/status`; `entries`: by position, as read."""
 
-    def __init__(self, settings: FaultSettings, disk: Disk, client: httpx.AsyncClient, http_port: int) -> None:
-        broker_port, redis_port = free_port(), free_port()
-        out = settings.out
-        self.settings, self.disk = settings, disk
+    def __init__(self, settings: FaultSettings, disk: Disk, client: httpx.AsyncClient, http_port: int, tap: Tap) -> None:
+        redis_port, out = free_port(), settings.out
+        self.settings, self.disk, self.tap = settings, disk, tap
         self.cameras = [f"camera{number}" for number in range(1, settings.cameras + 1)]
-        self.broker = mosquitto(out, broker_port, keeps_sessions=True)
+        self.broker = mosquitto(out, tap.broker_port, keeps_sessions=True)
         with_redis = settings.journal == "redis"
         self.redis = redis_server(out, disk.folder / "redis", redis_port, disk_may_fill=True) if with_redis else None
         compiler = find_compiler()
         self.clock = Clockwork(out, compiler) if compiler is not None else None
         self.service = Service(
-            _config(settings, self.cameras, disk.folder, broker_port, redis_port),
+            _config(settings, self.cameras, disk.folder, tap.port, redis_port),
             out,
             port=http_port,
             environment=self.clock.environment if self.clock is not None else {},
             disk_may_fill=True,
         )
-        self.subscriber = Subscriber(broker_port)
+        self.subscriber = Subscriber(tap.broker_port)
         self.journal: dict[str, Any] = {}
         self.entries: dict[int, dict[str, Any]] = {}
         self.full: list[FullDisk] = []
@@ -212,7 +212,8 @@ async def open_house(settings: FaultSettings) -> AsyncIterator[House]:
     async with AsyncExitStack() as stack:
         disk = stack.enter_context(small_disk(settings.out, may_mount=settings.may_mount))
         client = await stack.enter_async_context(httpx.AsyncClient(base_url=f"http://{HOST}:{port}", timeout=ANSWER_S))
-        house = House(settings, disk, client, port)
+        tap = await stack.enter_async_context(Tap(free_port()))
+        house = House(settings, disk, client, port, tap)
         stack.push_async_callback(house.broker.end, signal.SIGKILL)
         if house.redis is not None:
             stack.push_async_callback(house.redis.end, signal.SIGKILL)

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     import paho.mqtt.client as paho
 
 NAME = "bench-faults"
+EVENTS_TOPIC, DROPPED_TOPIC = "ov2/events", "ov2/dropped"
 START_S = 20.0
 
 
@@ -77,10 +78,10 @@ class Subscriber:
     def _on_connect(self, client: paho.Client, data: Any, flags: paho.ConnectFlags, *rest: Any) -> None:
         self.num_lost_sessions += self.num_connections > 0 and not flags.session_present
         self.num_connections += 1
-        client.subscribe([("ov2/events", 1), ("ov2/dropped", 1)])
+        client.subscribe([(EVENTS_TOPIC, 1), (DROPPED_TOPIC, 1)])
 
     def _on_message(self, client: paho.Client, data: Any, message: paho.MQTTMessage) -> None:
-        if message.topic == "ov2/dropped":
+        if message.topic == DROPPED_TOPIC:
             self.num_drops_told += 1
             return
         body = json.loads(message.payload)

@@ -34,13 +34,14 @@ PROMISES = (
 Entries = Mapping[int, Mapping[str, Any]]
 
 
-def deliveries(entries: Entries, told: Sequence[Told]) -> dict[str, int]:
-    """Counts of what came, and how.
+def deliveries(entries: Entries, told: Sequence[Told], num_unmarked: Mapping[str, int] | None = None) -> dict[str, int]:
+    """Counts of what came, and how. `num_unmarked`: how often the service itself published each key without a mark (`tap`); where it is not
+    known, what came again without one is the service's.
 
     - `events`: entries of events in the journal; `delivered`: those that came, `missing`: that did not.
     - `unwritten`: came, and are not in the journal.
-    - `duplicates`: came again. `unmarked_duplicates`: the service did not say so, and the broker did not repeat it either.
-    - `repeated_by_broker`: of the duplicates, the broker's own, by its DUP flag.
+    - `duplicates`: came again. `unmarked_duplicates`: the service published it again without saying so.
+    - `repeated_by_broker`: of the duplicates, the broker's own: by its DUP flag, or because the service published it once.
     - `out_of_order`: first copies behind a later one of their camera.
     """
     place = {key_of(entry["body"]): position for position, entry in entries.items() if entry["kind"] in EVENTS}
@@ -51,8 +52,10 @@ def deliveries(entries: Entries, told: Sequence[Told]) -> dict[str, int]:
         key, camera = message.key, message.camera
         if key in seen:
             counts["duplicates"] += 1
-            counts["unmarked_duplicates"] += not message.marked and not message.repeated
-            counts["repeated_by_broker"] += message.repeated and not message.marked
+            published_once = num_unmarked is not None and num_unmarked.get(key, 0) <= 1
+            by_broker = message.repeated or published_once
+            counts["unmarked_duplicates"] += not message.marked and not by_broker
+            counts["repeated_by_broker"] += not message.marked and by_broker
             continue
         seen.add(key)
         if key not in place:
@@ -111,7 +114,7 @@ def verdict(run: FaultRun) -> dict[str, Any]:
         "clock": sum(blow.fault is Fault.CLOCK_MOVED for _, blow in run.struck)
         if house.clock is not None
         else "not moved: expected a C compiler (cc), found none",
-        **deliveries(run.entries, run.told),
+        **deliveries(run.entries, run.told, house.tap.num_unmarked),
         **lives(run.entries),
         "watch_events": sum(kind == "watch" for kind in kinds),
         "lost_from_journal": len(run.read_before.keys() - run.entries.keys()),
