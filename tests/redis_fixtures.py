@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from mqtt_fixtures import free_port
+from ports import free_port
 
 WAIT_S = 20.0
 

@@ -10,7 +10,8 @@ from typing import Any
 
 import httpx
 import pytest
-from mqtt_fixtures import Listener, Mosquitto, free_port, mosquitto  # noqa: F401
+from mqtt_fixtures import Listener, Mosquitto, mosquitto  # noqa: F401
+from ports import free_port
 from rtsp_publisher import publish
 from service_fixtures import Start, checkpoint, model, start, video, write_video  # noqa: F401
 

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 from clips import write_clip
 from conftest import RtspServer
+from ports import free_port
 from rtsp_publisher import publish
 from supervised import supervised
 
@@ -23,12 +24,6 @@ SAME = ("data", "pts_s", "media_s", "size_bytes", "is_key", "codec", "width", "h
 
 def content(packet: Packet) -> tuple[object, ...]:
     return tuple(getattr(packet, name) for name in SAME)
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 def read(url: str) -> list[Packet]:

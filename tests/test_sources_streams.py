@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 from clips import write_clip
+from ports import free_udp_port
 
 from stream.errors import SourceError
 from stream.sources import open_source
@@ -35,12 +36,6 @@ def running(target: object, *args: object) -> Iterator[None]:
     finally:
         thread.join(WAIT_S)
         assert not thread.is_alive()
-
-
-def free_udp_port() -> int:
-    with socket.socket(type=socket.SOCK_DGRAM) as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 def send_datagrams(data: bytes, port: int) -> None:

@@ -10,7 +10,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from webrtc_fixtures import Reader, Server, decoded, reader, serve, until
+from waiting import until
+from webrtc_fixtures import reader, serve
+from webrtc_peers import decoded
+from webrtc_server import Reader, Server
 
 __all__ = ["reader", "serve"]
 

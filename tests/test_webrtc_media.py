@@ -8,7 +8,10 @@ from collections.abc import Callable
 from itertools import pairwise
 
 import pytest
-from webrtc_fixtures import Moving, Publisher, Reader, Server, Watcher, decoded, publisher, reader, serve, until, watcher
+from waiting import until
+from webrtc_fixtures import publisher, reader, serve, watcher
+from webrtc_peers import Moving, Publisher, Watcher, decoded
+from webrtc_server import Reader, Server
 
 from stream.sources.sample import Sample
 from stream.units import MEDIA_CLOCK_HZ

@@ -8,7 +8,9 @@ from pathlib import Path
 
 import httpx
 from service_fixtures import RunningService, Start, checkpoint, model, start, video
-from webrtc_fixtures import Publisher, Watcher, publisher, until, watcher
+from waiting import until
+from webrtc_fixtures import publisher, watcher
+from webrtc_peers import Publisher, Watcher
 
 __all__ = ["checkpoint", "model", "publisher", "start", "video", "watcher"]
 
