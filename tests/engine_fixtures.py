@@ -13,7 +13,7 @@ from ov2.session import SessionSettings
 from ov2.text import TextTokenizer
 
 LIMITS = SessionSettings(window_tokens=400, branch_tokens=300, max_positions=2000, page_tokens=16)
-WAIT_S = 20.0
+WAIT_S = 60.0
 
 
 @pytest.fixture(scope="module")

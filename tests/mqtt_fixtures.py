@@ -22,7 +22,7 @@ from stream.events.mqtt import MqttSink
 from stream.events.outbox import Outbox
 from stream.journal import Writer
 
-WAIT_S = 20.0
+WAIT_S = 60.0
 Work = Callable[[Writer, Outbox, MqttSink], Awaitable[None]]
 MOSQUITTO = Path(shutil.which("mosquitto") or "/usr/sbin/mosquitto")
 

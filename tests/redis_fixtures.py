@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from ports import free_port
 
-WAIT_S = 20.0
+WAIT_S = 60.0
 
 
 class RedisServer:

@@ -187,9 +187,9 @@ def test_a_camera_that_falls_silent_ends_the_watch_and_is_bad(tmp_path: Path, rt
         if what == "watching":
             rtsp_server.freeze()
 
-    found = visit(f"rtsp://127.0.0.1:{port}/cam", seconds=60.0, timeout_s=1.0, tell=freeze_once_it_runs)
+    found = visit(f"rtsp://127.0.0.1:{port}/cam", seconds=60.0, timeout_s=4.0, tell=freeze_once_it_runs)
     assert codes(found)["connection_broke"].severity == "bad"
-    assert "no packet within 1 s" in codes(found)["connection_broke"].measured
+    assert "no packet within 4 s" in codes(found)["connection_broke"].measured
     assert not found.usable
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import threading
-import time
 from typing import Any
 
 import pytest
@@ -83,10 +82,11 @@ def test_bad_questions_are_refused_or_fail_clearly(stream: Stream) -> None:
 def test_when_the_device_is_behind_the_oldest_group_is_skipped(
     model: OV2Model, text: TextTokenizer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    go_on = threading.Event()
+    reached, go_on = threading.Event(), threading.Event()
     encode = scheduler.encode
 
     def slow(*arguments: Any) -> Any:
+        reached.set()
         go_on.wait(WAIT_S)
         return encode(*arguments)
 
@@ -94,7 +94,7 @@ def test_when_the_device_is_behind_the_oldest_group_is_skipped(
     with Engine(model, EngineSettings(session=LIMITS, max_streams=1, max_waiting_groups=3), text=text) as engine:
         stream = engine.open("front")
         futures = [stream.append(made_group(0, 0.0))]
-        time.sleep(0.1)  # it is at the encoder
+        assert reached.wait(WAIT_S), "it is at the encoder"
         assert stream.pressure == 0.0
         futures += [stream.append(made_group(index, float(index))) for index in range(1, 8)]
         go_on.set()

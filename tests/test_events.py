@@ -18,6 +18,7 @@ from ov2_client import AsyncClient, Client, JournalEntry, RefusedError
 from redis_fixtures import RedisServer, redis_server  # noqa: F401
 from service_fixtures import RunningService, Start, checkpoint, model, start, video  # noqa: F401
 from typer.testing import CliRunner
+from waiting import WAIT_S, until
 
 # ruff: noqa: F811
 
@@ -46,8 +47,7 @@ def test_a_question_and_its_answer_are_in_the_journal_and_pages_put_together_are
         assert (question.camera, question.body["question"], question.body["via"]) == ("front", "who is there?", "http")
         assert answer.body["evidence"][0]["frames"] > 0
         assert answer.position > question.position
-        while len(client.events(camera="back").entries) < 6:
-            pass
+        until(lambda: client.events(id="e11").entries)  # the last that was put
         whole = client.events().entries
         page, found = client.events(limit=5), []
         found += page.entries
@@ -78,17 +78,16 @@ def test_a_follower_sees_what_comes_and_goes_on_where_it_stopped(service: Runnin
             await second.aclose()  # type: ignore[attr-defined]
             return [entry.id for entry in seen], [entry.id for entry in rest]
 
-    assert asyncio.run(asyncio.wait_for(main(), 30)) == (["e1", "e2"], ["e3"])
+    assert asyncio.run(asyncio.wait_for(main(), WAIT_S)) == (["e1", "e2"], ["e3"])
 
 
 def test_a_client_that_comes_back_says_its_last_event_id_and_misses_nothing(service: RunningService) -> None:
     put(service, 1)
     put(service, 2)
     with Client(service.url) as client:
-        while len(entries := client.events(kind="boundary", id="e1").entries) < 1:
-            pass
+        entries = until(lambda: client.events(kind="boundary", id="e1").entries)
     headers = {"Last-Event-ID": str(entries[0].position)}
-    with httpx.stream("GET", f"{service.url}/v1/events/stream", headers=headers, timeout=30) as response:
+    with httpx.stream("GET", f"{service.url}/v1/events/stream", headers=headers, timeout=WAIT_S) as response:
         lines = response.iter_lines()
         data = next(line for line in lines if line.startswith("data: "))
     assert json.loads(data.removeprefix("data: "))["id"] == "e2"
@@ -102,7 +101,7 @@ def test_a_stop_lets_followers_go(service: RunningService) -> None:
         rest = threading.Thread(target=lambda: seen.extend(entries))
         rest.start()
         assert service.end() == 0
-        rest.join(10)
+        rest.join(WAIT_S)
         assert not rest.is_alive()
 
 

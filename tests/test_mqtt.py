@@ -99,7 +99,7 @@ def test_a_process_that_dies_is_told_as_offline_by_its_will(mosquitto: Mosquitto
         "    os._exit(1)\n"
         "asyncio.run(main())\n"
     )
-    assert subprocess.run([sys.executable, "-c", script], timeout=30).returncode == 1
+    assert subprocess.run([sys.executable, "-c", script], timeout=60).returncode == 1
     listener.wait_for(lambda m: m.topic == "ov2/available" and m.payload == b"online")
     listener.wait_for(lambda m: m.topic == "ov2/available" and m.payload == b"offline")
 

@@ -60,7 +60,7 @@ def test_recording_ends_in_order_when_it_is_told_to(tmp_path: Path, film: Path, 
     command = subprocess.Popen(
         [sys.executable, "-m", "ov2_cli", "record", url, "--out", str(folder), "--json"], stdout=subprocess.PIPE, text=True
     )
-    until(lambda: any(folder.glob("*.ov2log")))
+    until(lambda: any(folder.glob("*.ov2log")) and read(folder))
     command.send_signal(signal.SIGTERM)
     told, _ = command.communicate(timeout=60)
     assert command.returncode == 0

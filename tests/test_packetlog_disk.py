@@ -15,7 +15,7 @@ from pathlib import Path
 
 import pytest
 from packetlog_cases import SMALL, VICTIM, packet, packets, read, unmarked, write
-from waiting import until
+from waiting import WAIT_S, until
 
 from stream.packetlog import PacketLog, PacketLogSettings, PacketLogWriter, Recorded, Start
 from stream.packetlog.rolling import RollingFiles
@@ -23,22 +23,25 @@ from stream.packetlog.segments import segments_of
 
 
 def test_a_slow_disk_never_holds_up_the_camera_and_leaves_a_hole(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    gate = threading.Event()
+    reached, gate = threading.Event(), threading.Event()
     append = RollingFiles.append
 
     def slow(self: RollingFiles, entries: list[Recorded]) -> object:
-        gate.wait(30.0)
+        reached.set()
+        gate.wait(WAIT_S)
         return append(self, entries)
 
     monkeypatch.setattr(RollingFiles, "append", slow)
     sent = packets(100)
     with PacketLogWriter(tmp_path, PacketLogSettings(queue_packets=8)) as writer:
-        for each in sent[:99]:
+        writer.put(sent[0])
+        assert reached.wait(WAIT_S), "the disk is at it: from now on the queue takes eight, and drops"
+        for each in sent[1:99]:
             writer.put(each)
         num_dropped = writer.drops["log_queue"]
         assert num_dropped >= 80
         gate.set()
-        assert writer.wait_for_room(sent[99], 30.0)
+        assert writer.wait_for_room(sent[99], WAIT_S)
         writer.put(sent[99])
     log = PacketLog(tmp_path)
     found = list(log.packets())

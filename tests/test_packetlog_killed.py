@@ -34,8 +34,8 @@ def test_a_process_killed_in_mid_write_loses_a_second_at_most_and_the_rest_is_bi
             due_s = float(lines[0].split()[1]) + soonest_s + chance.uniform(0.0, 0.8)
             while float(lines[-1].split()[1]) < due_s:
                 lines.append(victim.stdout.readline())
+            killed_s = time.time()  # before it: it lived at least until then
             victim.kill()
-            killed_s = time.time()
             lines += victim.stdout.readlines()
         at = [float(line.split()[1]) for line in lines if line.endswith("\n")]
         killed[str(number)] = (sum(one < killed_s - 1.0 for one in at), len(at) + 1)

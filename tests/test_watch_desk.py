@@ -14,7 +14,7 @@ from stream.watch.desk import WatchDesk
 from stream.watch.look import Look
 from stream.watch.settings import WatchSettings
 
-WAIT_S = 20.0
+WAIT_S = 60.0
 EVIDENCE = (Evidence(start=0.0, end=1.0, frames=2),)
 
 

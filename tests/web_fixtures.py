@@ -21,7 +21,7 @@ from stream.sources.options import OpenOptions
 from stream.sources.policy import SourcePolicy
 from stream.units import Packet
 
-WAIT_S = 20.0
+WAIT_S = 60.0
 OPTIONS = OpenOptions(timeout_s=WAIT_S)
 
 

@@ -23,7 +23,7 @@ from stream.webrtc.desk import WebRtcDesk
 from stream.webrtc.routes import webrtc_routes
 from stream.webrtc.settings import WebRtcSettings
 
-WAIT_S = 30.0
+WAIT_S = 60.0
 SDP = {"Content-Type": "application/sdp"}
 FRAGMENT = {"Content-Type": "application/trickle-ice-sdpfrag"}
 
