@@ -16,7 +16,7 @@ from ov2_cli.events import moment
 from ov2_cli.main import app
 from ov2_client import AsyncClient, Client, JournalEntry, RefusedError
 from redis_fixtures import RedisServer, redis_server  # noqa: F401
-from service_fixtures import RunningService, Start, checkpoint, model, start, video  # noqa: F401
+from service_fixtures import RunningService, Start, checkpoint, model, over, start, video  # noqa: F401
 from typer.testing import CliRunner
 from waiting import WAIT_S, until
 
@@ -27,7 +27,7 @@ from waiting import WAIT_S, until
 def service(start: Start, video: Path) -> RunningService:
     """Its film is over, and one question has been asked of it."""
     running = start({"front": {"url": str(video), "paced": False}})
-    running.camera_when("front", lambda status: status["reason"] == "the stream has ended")
+    running.camera_when("front", over)
     assert running.ask("front", question="who is there?", max_tokens=3).status_code == 200
     return running
 
@@ -128,7 +128,7 @@ def test_a_question_over_mqtt_is_answered_over_mqtt_and_is_in_the_journal(
     listener = Listener(mosquitto.port)
     mqtt = {"host": "127.0.0.1", "port": mosquitto.port}
     service = start({"front": {"url": str(video), "paced": False}}, mqtt=mqtt)
-    service.camera_when("front", lambda status: status["reason"] == "the stream has ended")
+    service.camera_when("front", over)
     listener.wait_for(lambda m: m.topic == "ov2/available" and m.payload == b"online")
 
     def ask(name: str, **more: Any) -> dict[str, Any]:
@@ -150,7 +150,7 @@ def test_a_service_on_redis_whose_redis_dies_says_so_answers_on_and_recovers(
     start: Start, video: Path, redis_server: RedisServer
 ) -> None:
     service = start({"front": {"url": str(video), "paced": False}}, journal={"url": redis_server.url})
-    service.camera_when("front", lambda status: status["reason"] == "the stream has ended")
+    service.camera_when("front", over)
     assert service.ask("front", question="before?", max_tokens=2).status_code == 200
     redis_server.kill()
     while not (journal := service.get("/v1/status").json()["journal"])["degraded"]:

@@ -5,11 +5,10 @@ from __future__ import annotations
 import json
 import signal
 import subprocess
-import sys
 from collections.abc import Callable
 from pathlib import Path
 
-from ov2_command import ov2
+from ov2_command import COMMAND, WAIT_S, ov2
 from packetlog_cases import read
 from packetlog_fixtures import film, log
 from waiting import until
@@ -25,7 +24,7 @@ def test_recording_a_camera_that_is_killed_keeps_what_came(film: Path, tmp_path:
     with open_source(str(film)) as source:
         sent = list(source)
     folder, url = tmp_path / "front", f"rtsp://127.0.0.1:{rtsp_server(film)}/cam"
-    with subprocess.Popen([sys.executable, "-m", "ov2_cli", "record", url, "--out", str(folder)]) as command:
+    with subprocess.Popen([*COMMAND, "record", url, "--out", str(folder)]) as command:
         until(lambda: any(folder.glob("*.ov2log")) and len(read(folder)) > 10)
         command.kill()
     found = read(folder)
@@ -57,12 +56,10 @@ def test_a_configuration_records_its_cameras_into_folders_of_their_own(film: Pat
 
 def test_recording_ends_in_order_when_it_is_told_to(tmp_path: Path, film: Path, rtsp_server: Callable[..., int]) -> None:
     folder, url = tmp_path / "front", f"rtsp://127.0.0.1:{rtsp_server(film)}/cam"
-    command = subprocess.Popen(
-        [sys.executable, "-m", "ov2_cli", "record", url, "--out", str(folder), "--json"], stdout=subprocess.PIPE, text=True
-    )
+    command = subprocess.Popen([*COMMAND, "record", url, "--out", str(folder), "--json"], stdout=subprocess.PIPE, text=True)
     until(lambda: any(folder.glob("*.ov2log")) and read(folder))
     command.send_signal(signal.SIGTERM)
-    told, _ = command.communicate(timeout=60)
+    told, _ = command.communicate(timeout=WAIT_S)
     assert command.returncode == 0
     assert json.loads(told)["packets"] == len(read(folder)) > 0
     assert any(folder.glob("*.index"))

@@ -62,7 +62,7 @@ def test_half_a_batch_on_the_disk_is_cut_where_its_last_whole_record_ends(tmp_pa
             [sys.executable, str(VICTIM), "torn", str(tmp_path / str(number)), str(number), "2000"],
             capture_output=True,
             text=True,
-            timeout=60,
+            timeout=110,
             check=False,
         )
         assert done.returncode == -signal.SIGKILL

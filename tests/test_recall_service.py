@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from ov2_client import Answer, Client
 from ports import free_port
-from service_fixtures import Start, checkpoint, model, start, video  # noqa: F401
+from service_fixtures import Start, checkpoint, model, over, start, video  # noqa: F401
 from waiting import until
 
 from stream.errors import RecallError
@@ -18,10 +18,6 @@ from stream.memory import Memory
 # ruff: noqa: F811
 SHORT: dict[str, Any] = {"window_s": 1.5}
 """A window that has left most of a film of four seconds."""
-
-
-def over(status: dict[str, Any]) -> bool:
-    return status["reason"] == "the stream has ended"
 
 
 def remembered(data: Path, name: str = "front") -> None:

@@ -13,16 +13,12 @@ import pytest
 from mqtt_fixtures import Listener, Mosquitto, mosquitto  # noqa: F401
 from ports import free_port
 from rtsp_publisher import publish
-from service_fixtures import Start, checkpoint, model, start, video, write_video  # noqa: F401
+from service_fixtures import Start, checkpoint, model, over, start, video, write_video  # noqa: F401
 
 from stream.errors import SettingsError
 from stream.serve.errors import StartError
 
 # ruff: noqa: F811
-
-
-def over(status: dict[str, Any]) -> bool:
-    return status["reason"] == "the stream has ended"
 
 
 def test_a_question_to_a_camera_streams_tokens_and_ends_with_an_answer_that_names_its_evidence(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import socket
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from itertools import islice, pairwise
@@ -48,7 +49,7 @@ def send_datagrams(data: bytes, port: int) -> None:
                 sending.send(NULL_PACKET)
                 sending.recv(1)
             except ConnectionRefusedError:
-                continue
+                time.sleep(KNOCK_S)  # or it would take the interpreter from the one who is about to listen
             except TimeoutError:
                 break
         for start in range(0, len(data), DATAGRAM_BYTES):

@@ -10,8 +10,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from conftest import SYSTEM_PYTHON
 from waiting import until
-from webrtc_fixtures import reader, serve
+from webrtc_fixtures import reader, serve, started
 from webrtc_peers import decoded
 from webrtc_server import Reader, Server
 
@@ -21,7 +22,6 @@ Serve = Callable[..., Server]
 Read = Callable[..., Reader]
 Browse = Callable[[], Any]
 GST_WHIP = Path(__file__).parent / "gst_whip.py"
-SYSTEM_PYTHON = "/usr/bin/python3"
 FLAGS = ("--no-sandbox", "--use-fake-device-for-media-stream", "--use-fake-ui-for-media-stream")
 LONGEST_MS = 60_000
 
@@ -59,15 +59,15 @@ class Gst:
 
 @pytest.fixture
 def webrtcbin() -> Iterator[Callable[..., Gst]]:
-    started: list[Gst] = []
+    yield from started(Gst)
 
-    def start(*given: str) -> Gst:
-        started.append(Gst(*given))
-        return started[-1]
 
-    yield start
-    for one in started:
-        one.close()
+def publishing(chromium: Browse, server: Server) -> Any:
+    """A browser on our page, which was told to publish."""
+    page = chromium()
+    page.goto(server.url + "/publish/phone")
+    page.click("#go")
+    return page
 
 
 def shows(page: Any, text: str) -> None:
@@ -96,9 +96,7 @@ def test_our_page_publishes_a_browsers_camera_and_stops(serve: Serve, reader: Re
 def test_a_browser_restarts_ice_and_pictures_go_on_over_the_new_path(serve: Serve, reader: Read, chromium: Browse) -> None:
     server = serve()
     camera = reader(server)
-    page = chromium()
-    page.goto(server.url + "/publish/phone")
-    page.click("#go")
+    page = publishing(chromium, server)
     shows(page, "Live")
     camera.wait(10)
     session = next(iter(server.desk._publishers.values()))
@@ -119,9 +117,7 @@ def test_a_browser_that_was_killed_comes_back(serve: Serve, reader: Read, chromi
     server = serve(idle_timeout_s=5.0)
     camera = reader(server)
     for turn in range(2):
-        page = chromium()
-        page.goto(server.url + "/publish/phone")
-        page.click("#go")
+        page = publishing(chromium, server)
         before = len(camera.samples)
         camera.wait(before + 30)
         assert camera.samples[before].is_key
@@ -134,9 +130,7 @@ def test_a_browser_that_was_killed_comes_back(serve: Serve, reader: Read, chromi
 def test_our_page_comes_back_by_itself_when_the_service_ends_its_session(serve: Serve, reader: Read, chromium: Browse) -> None:
     server = serve()
     camera = reader(server)
-    page = chromium()
-    page.goto(server.url + "/publish/phone")
-    page.click("#go")
+    page = publishing(chromium, server)
     camera.wait(10)
     server.loop.run(next(iter(server.desk._publishers.values())).end())
     until(lambda: camera.num_connections == 2)
@@ -146,11 +140,9 @@ def test_our_page_comes_back_by_itself_when_the_service_ends_its_session(serve: 
 def test_a_browser_watches_what_another_publishes(serve: Serve, reader: Read, chromium: Browse) -> None:
     server = serve()
     camera = reader(server)
-    publishing = chromium()
-    publishing.goto(server.url + "/publish/phone")
-    publishing.click("#go")
+    page = publishing(chromium, server)
     camera.wait(20)
-    watching = publishing.context.new_page()
+    watching = page.context.new_page()
     watching.goto(server.url + "/live/phone")
     shows(watching, "Live")
     watching.wait_for_function("document.getElementById('view').videoWidth === 640")
@@ -160,9 +152,7 @@ def test_a_browser_watches_what_another_publishes(serve: Serve, reader: Read, ch
 
 def test_pages_say_why_they_are_refused(serve: Serve, chromium: Browse) -> None:
     server = serve(tokens=("secret",))
-    page = chromium()
-    page.goto(server.url + "/publish/phone")
-    page.click("#go")
+    page = publishing(chromium, server)
     page.wait_for_function("document.getElementById('state').textContent.includes('Bearer')")
     page.goto(server.url + "/live/phone#token=secret")
     page.wait_for_function("document.getElementById('state').textContent.includes('expected a live picture')")

@@ -13,7 +13,7 @@ from pathlib import Path
 import av
 import pytest
 from certificates import Certificate
-from clips import write_clip
+from clips import copy_packets, write_clip
 
 from stream.errors import SourceError
 from stream.sources import open_source
@@ -127,12 +127,7 @@ def playlist(tmp_path_factory: pytest.TempPathFactory) -> Path:
     with av.open(str(clip)) as recorded:
         options = {"hls_time": "1", "hls_list_size": "0", "hls_segment_filename": str(folder / "part%d.ts")}
         with av.open(str(folder / "live.m3u8"), "w", format="hls", options=options) as out:
-            track = recorded.streams.video[0]
-            stream = out.add_stream_from_template(track)
-            for packet in recorded.demux(track):
-                if packet.dts is not None:
-                    packet.stream = stream
-                    out.mux(packet)
+            copy_packets(recorded, out)
     return folder
 
 

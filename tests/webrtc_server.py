@@ -138,6 +138,7 @@ class Reader:
         until(lambda: len(self.samples) >= num_samples)
         return list(self.samples)
 
-    def join(self) -> None:
+    def close(self) -> None:
+        self._door.close()
         self._thread.join(WAIT_S)
         assert not self._thread.is_alive()
