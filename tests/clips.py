@@ -27,6 +27,16 @@ def scene(width: int, height: int, seed: int = 0) -> Draw:
     return draw
 
 
+def copy_packets(recorded: av.container.InputContainer, out: av.container.OutputContainer) -> None:
+    """The video of one container into another, as it is."""
+    track = recorded.streams.video[0]
+    stream = out.add_stream_from_template(track)
+    for packet in recorded.demux(track):
+        if packet.dts is not None:
+            packet.stream = stream
+            out.mux(packet)
+
+
 def write_clip(
     path: Path,
     *,

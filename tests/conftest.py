@@ -23,7 +23,7 @@ GOLDEN = Path(__file__).parent / "golden"
 SERVER = Path(__file__).parent / "rtsp_server.py"
 SYSTEM_PYTHON = "/usr/bin/python3"
 """Debian's, which sees the packages python3-gi and gir1.2-gst-rtsp-server-1.0."""
-WAIT_S = 20.0
+WAIT_S = 60.0
 
 
 class RtspServer:

@@ -15,7 +15,7 @@ from stream.events.sink import Sink
 from stream.journal import Entry, Journal, Writer, WriterSettings
 from stream.journal.sqlite import SqliteJournal
 
-WAIT_S = 30.0
+WAIT_S = 60.0
 
 
 class KeepingSink:

@@ -5,24 +5,26 @@ from __future__ import annotations
 import json
 import os
 import shutil
-import socket
 import subprocess
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import paho.mqtt.client as paho
 import pytest
+from journal_fixtures import delivering, run
+from ports import free_port
 
-WAIT_S = 20.0
+from stream.events.address import Broker
+from stream.events.incoming import Incoming
+from stream.events.mqtt import MqttSink
+from stream.events.outbox import Outbox
+from stream.journal import Writer
+
+WAIT_S = 60.0
+Work = Callable[[Writer, Outbox, MqttSink], Awaitable[None]]
 MOSQUITTO = Path(shutil.which("mosquitto") or "/usr/sbin/mosquitto")
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 class Mosquitto:
@@ -124,6 +126,26 @@ def make_certificates(folder: Path) -> Path:
         signing = ["-CA", "ca.pem", "-CAkey", "ca.key", "-CAcreateserial", "-days", "2", "-extfile", "names"]
         openssl("x509", "-req", "-in", f"{name}.csr", "-out", f"{name}.pem", *signing)
     return folder
+
+
+def publish(folder: Path, port: int, work: Work, incoming: Callable[[MqttSink], Incoming] | None = None, **broker: Any) -> None:
+    """Run `work` with a journal in `folder` and an outbox to the broker."""
+
+    async def main() -> None:
+        sink = MqttSink(Broker(host="127.0.0.1", port=port, **broker))
+        taking = incoming(sink) if incoming is not None else None
+        if taking is not None:
+            sink.topics, sink.on_message = taking.topics, taking.take
+        sink.start()
+        try:
+            async with delivering(folder, sink) as (writer, (outbox,)):
+                await work(writer, outbox, sink)
+        finally:
+            if taking is not None:
+                await taking.stop()
+            await sink.stop()
+
+    run(main())
 
 
 @pytest.fixture

@@ -1,23 +1,24 @@
-"""Packets to record, and waiting for what a thread or process does. No test in here."""
+"""Packets to record, and folders to record them into. No test in here."""
 
 from __future__ import annotations
 
 import random
-import time
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
 
 from hypothesis import strategies as st
 
-from stream.packetlog import PacketLog
+from stream.packetlog import PacketLog, PacketLogSettings, PacketLogWriter, Start
+from stream.packetlog.rolling import RollingFiles
 from stream.units import Packet
 
-WAIT_S = 30.0
 FPS = 10
 GOP = 10
 WALL_S = 1_700_000_000.0
+VICTIM = Path(__file__).parent / "packetlog_victim.py"
+SMALL = PacketLogSettings(max_bytes=1 << 20, segment_bytes=1 << 16)
 
 
 def packet(number: int, *, size: int = 400, seed: int = 0, wall_s: float | None = None) -> Packet:
@@ -51,11 +52,31 @@ def read(folder: Path) -> list[Packet]:
     return list(PacketLog(folder).packets())
 
 
-def wait_until(true: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + WAIT_S
-    while not true():
-        assert time.monotonic() < deadline
-        time.sleep(0.005)
+def write(folder: Path, sent: list[Packet], settings: PacketLogSettings | None = None) -> PacketLogWriter:
+    with PacketLogWriter(folder, settings) as writer:
+        for each in sent:
+            writer.wait_for_room(each)
+            writer.put(each)
+    return writer
+
+
+class Clock:
+    """Virtual time that goes on when told."""
+
+    def __init__(self, now_s: float = 0.0) -> None:
+        self.now_s = now_s
+
+    def __call__(self) -> float:
+        return self.now_s
+
+
+def files(folder: Path, settings: PacketLogSettings = SMALL, clock: Clock | None = None) -> RollingFiles:
+    start = Start(camera="front", session="s", version="", began_s=0.0)
+    return RollingFiles(folder, settings, start, clock=clock or Clock())
+
+
+def size_of(folder: Path) -> int:
+    return sum(path.stat().st_size for path in folder.iterdir())
 
 
 _ticks = st.integers(-(2**63), 2**63 - 1)

@@ -16,7 +16,8 @@ import time
 from pathlib import Path
 from types import SimpleNamespace
 
-from packetlog_cases import packet, wait_until
+from packetlog_cases import packet
+from waiting import until
 
 from stream.packetlog import PacketLogSettings, PacketLogWriter, segmentfile
 
@@ -68,7 +69,7 @@ def disk(folder: Path) -> None:
             writer.put(packet(number, size=SMALL_BYTES))
             number += 1
             time.sleep(STEP_S)
-    wait_until(lambda: writer.num_packets + sum(writer.drops.values()) == number)
+    until(lambda: writer.num_packets + sum(writer.drops.values()) == number)
     print(number, writer.num_packets, sum(writer.drops.values()), *writer.drops)
 
 

@@ -7,9 +7,9 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from mqtt_fixtures import free_port
+from ports import free_port
 
-WAIT_S = 20.0
+WAIT_S = 60.0
 
 
 class RedisServer:

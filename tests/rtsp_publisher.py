@@ -12,6 +12,7 @@ import time
 from pathlib import Path
 
 import av
+from clips import copy_packets
 
 WAIT_S = 60.0
 
@@ -23,12 +24,7 @@ def publish(path: Path, url: str) -> None:
 
 def push(path: str, url: str) -> None:
     with av.open(path) as recorded, av.open(url, "w", format="rtsp", options={"rtsp_transport": "tcp"}) as out:
-        track = recorded.streams.video[0]
-        stream = out.add_stream_from_template(track)
-        for packet in recorded.demux(track):
-            if packet.dts is not None:
-                packet.stream = stream
-                out.mux(packet)
+        copy_packets(recorded, out)
 
 
 def main() -> None:

@@ -127,6 +127,11 @@ class RunningService:
 Start = Callable[..., RunningService]
 
 
+def over(status: dict[str, Any]) -> bool:
+    """Of a camera's status: its file has been read to its end."""
+    return bool(status["reason"] == "the stream has ended")
+
+
 @pytest.fixture(scope="session")
 def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return write_checkpoint(tmp_path_factory.mktemp("checkpoint"))

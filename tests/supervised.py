@@ -12,7 +12,7 @@ from stream.sources.readerprocess import ReaderConnector
 from stream.sources.timekeeper import Timekeeper
 from stream.sources.wallclock import Live, Recorded
 
-WAIT_S = 20.0
+WAIT_S = 60.0
 QUICK = {"first_s": 0.01, "longest_s": 0.05}
 
 

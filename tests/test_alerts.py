@@ -61,7 +61,7 @@ def test_a_watch_of_the_file_is_told_with_a_picture_a_clip_and_words(
     assert event["frame_age_ms"] < 10_000
     assert (update["type"], update["after"]["id"]) == ("update", event["id"])
     assert update["after"]["caption"], "the words follow, and held up nothing"
-    picture = httpx.get(f"{service.url}/v1/events/{event['id']}/snapshot.jpg")
+    picture = service.get(f"/v1/events/{event['id']}/snapshot.jpg")
     assert Image.open(io.BytesIO(picture.content)).size == (160, 96)
     assert listener.wait_for(lambda m: m.topic == "ov2/front/snapshot").payload == picture.content
     assert listener.wait_for(lambda m: m.topic == "ov2/front/square/state" and m.payload == b"ON")
@@ -147,7 +147,7 @@ def test_a_full_disk_refuses_a_watch_and_changes_nothing(start: Start, video: Pa
         (tmp_path / "watches.json.part").rmdir()
         client.remove_watch("front", "square")
         assert client.watches("front") == []
-    assert httpx.get(f"{service.url}/v1/status").is_success
+    assert service.get("/v1/status").is_success
 
 
 @pytest.mark.parametrize(
@@ -166,7 +166,7 @@ def test_a_watch_that_cannot_be_is_refused_by_name(
     start: Start, video: Path, path: str, body: dict[str, Any], status: int, words: str
 ) -> None:
     service = start({"front": {"url": str(video)}})
-    answer = httpx.put(f"{service.url}/v1/cameras/{path}", json=body)
+    answer = httpx.put(f"{service.url}/v1/cameras/{path}", json=body, timeout=60)
     assert answer.status_code == status
     assert words in answer.json()["error"]["message"]
 

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import subprocess
-import sys
 from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
@@ -15,6 +13,7 @@ from ov2_cli.bench.boundaries import bench_boundaries
 from ov2_cli.bench.films import ENCODINGS, Films, seeds_between
 from ov2_cli.bench.matching import Tally, delays_s
 from ov2_cli.bench.selection import Shown, Truth, bench_selection
+from ov2_command import ov2
 
 import stream.codec.evidence
 from stream.codec.decode import DecodedFrame
@@ -177,13 +176,7 @@ def test_bad_seeds_are_refused_in_one_line(text: str) -> None:
 
 @pytest.mark.parametrize("command", ["boundaries", "selection"])
 def test_the_command_refuses_bad_seeds_without_a_traceback(command: str) -> None:
-    done = subprocess.run(
-        [sys.executable, "-m", "ov2_cli", "bench", command, "--seeds", "9:3"],
-        capture_output=True,
-        text=True,
-        timeout=60,
-        check=False,
-    )
+    done = ov2("bench", command, "--seeds", "9:3")
     assert done.returncode == 2
     assert done.stderr.startswith("ov2: seeds: expected A:B with A below B")
     assert "Traceback" not in done.stderr

@@ -27,7 +27,7 @@ from stream.sources.untimed import TimeFinder
 from stream.sources.wallclock import Live
 from stream.units import MEDIA_CLOCK_HZ, Packet
 
-WAIT_S = 20.0
+WAIT_S = 60.0
 FPS = 15
 SECONDS = 9
 HOUR_S = 3600
@@ -53,10 +53,17 @@ class Seen(NamedTuple):
     arrival_s: float
     source: str
     clock_wrong: bool
+    late_s: float = 0.0
+    """How long after the most punctual of them it came; pictures are sent evenly."""
 
     @property
     def age_s(self) -> float:
         return self.arrival_s - self.packet.wall_s
+
+    @property
+    def age_on_time_s(self) -> float:
+        """Its age if it had come as soon as it could: what a busy machine held up says nothing of clocks."""
+        return self.age_s - self.late_s
 
 
 class Watched(NamedTuple):
@@ -113,6 +120,8 @@ def watch(port: int) -> Watched:
                 for sample in assembler.push(packet):
                     packet_ = keeper.packet(sample)
                     watched.seen.append(Seen(packet_, sample.arrival_s, watched.wall.source, watched.wall.clock_wrong))
+    began_s = [each.arrival_s - number / FPS for number, each in enumerate(watched.seen)]
+    watched.seen[:] = [each._replace(late_s=late_s - min(began_s)) for each, late_s in zip(watched.seen, began_s, strict=True)]
     return watched
 
 
@@ -128,7 +137,8 @@ def test_no_clock_turns_time_back_or_ahead_of_the_arrival(cameras: dict[str, Wat
 def test_a_camera_that_sends_reports_is_dated_by_its_own_clock(cameras: dict[str, Watched]) -> None:
     """Every picture is held on the way for two seconds: arrivals alone cannot tell, reports do."""
     camera = cameras["late"]
-    assert all(2.0 - RIGHT_S <= each.age_s <= 2.0 + RIGHT_S for each in camera.reported)
+    assert all(each.age_s >= 2.0 - RIGHT_S for each in camera.reported)
+    assert all(each.age_on_time_s <= 2.0 + RIGHT_S for each in camera.reported)
     assert not camera.wall.clock_wrong
 
 
@@ -137,7 +147,7 @@ def test_a_camera_whose_clock_is_an_hour_off_is_dated_right_and_told(
     cameras: dict[str, Watched], name: str, shift_s: int
 ) -> None:
     camera = cameras[name]
-    assert all(each.age_s <= RIGHT_S for each in camera.reported)
+    assert all(each.age_on_time_s <= RIGHT_S for each in camera.reported)
     assert camera.seen[-1].clock_wrong
     assert camera.wall.num_reanchors == 1
     assert camera.wall.clock_offset_s == pytest.approx(-shift_s, abs=RIGHT_S)
@@ -146,7 +156,7 @@ def test_a_camera_whose_clock_is_an_hour_off_is_dated_right_and_told(
 def test_a_camera_that_sets_its_clock_while_we_watch_is_dated_right_throughout(cameras: dict[str, Watched]) -> None:
     """Its media time has nothing to do with that."""
     camera = cameras["sets its clock"]
-    assert all(each.age_s <= RIGHT_S for each in camera.reported)
+    assert all(each.age_on_time_s <= RIGHT_S for each in camera.reported)
     assert camera.wall.clock_offset_s == pytest.approx(-HOUR_S, abs=RIGHT_S)
     assert not any(each.packet.discontinuity for each in camera.seen)
     assert camera.media.num_jumps == 0
@@ -164,5 +174,5 @@ def test_rtp_timestamps_that_wrap_change_nothing(cameras: dict[str, Watched], fi
 def test_rtp_timestamps_that_jump_an_hour_are_marked_once(cameras: dict[str, Watched], name: str) -> None:
     camera = cameras[name]
     assert sum(each.packet.discontinuity for each in camera.seen) == 1
-    assert all(each.age_s <= RIGHT_S for each in camera.seen)
+    assert all(each.age_on_time_s <= RIGHT_S for each in camera.seen)
     assert camera.media.num_jumps == 1

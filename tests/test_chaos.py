@@ -26,7 +26,7 @@ from ov2_cli.bench.chaos.verdict import found_wrong, verdict
 from ov2_cli.bench.chaos.wire import Splitter, interleaved_shifted
 from rich.console import Console
 
-WAIT_S = 30.0
+WAIT_S = 60.0
 SILENCE_S = 0.2
 """Long enough for what is not held back to come over loopback."""
 HOUR_S = 3600

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -12,6 +10,7 @@ from ov2_cli.demo.screen import save_picture, sparkline
 from ov2_cli.demo.script import plan_questions
 from ov2_cli.demo.state import State
 from ov2_cli.processes.ports import free_port
+from ov2_command import ov2
 
 from trainer.world import World
 
@@ -20,9 +19,7 @@ from trainer.world import World
 def test_the_demo_runs_by_itself_and_reports(tmp_path: Path) -> None:
     report, out = tmp_path / "report.json", tmp_path / "out"
     command = ["demo", "--seconds", "20", "--seed", "900123", "--report", str(report), "--out", str(out)]
-    done = subprocess.run(
-        [sys.executable, "-m", "ov2_cli", *command], capture_output=True, text=True, timeout=170, check=False, cwd=tmp_path
-    )
+    done = ov2(*command, cwd=tmp_path, wait_s=170.0)
     assert done.returncode == 0, done.stdout + done.stderr
     told = json.loads(report.read_text())
     assert told["seed"] == 900123
@@ -50,9 +47,7 @@ def test_a_service_that_cannot_start_ends_the_demo_with_its_reason(tmp_path: Pat
         "--out",
         str(tmp_path),
     ]
-    done = subprocess.run(
-        [sys.executable, "-m", "ov2_cli", *command], capture_output=True, text=True, timeout=110, check=False, cwd=tmp_path
-    )
+    done = ov2(*command, cwd=tmp_path)
     assert done.returncode != 0
     assert "no-such-model" in done.stdout + done.stderr
     assert "Traceback" not in done.stdout + done.stderr

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import json
 import re
-import subprocess
-import sys
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -15,6 +13,7 @@ from conftest import RtspServer
 from doctor_clips import CLIPS, RATES, controlled
 from ov2_cli.doctor_rows import ROWS
 from ov2_cli.doctor_screen import ROW_OF
+from ov2_command import ov2
 
 from stream.doctor.advice import Advice, is_usable
 from stream.doctor.examine import examine
@@ -188,9 +187,9 @@ def test_a_camera_that_falls_silent_ends_the_watch_and_is_bad(tmp_path: Path, rt
         if what == "watching":
             rtsp_server.freeze()
 
-    found = visit(f"rtsp://127.0.0.1:{port}/cam", seconds=60.0, timeout_s=1.0, tell=freeze_once_it_runs)
+    found = visit(f"rtsp://127.0.0.1:{port}/cam", seconds=60.0, timeout_s=4.0, tell=freeze_once_it_runs)
     assert codes(found)["connection_broke"].severity == "bad"
-    assert "no packet within 1 s" in codes(found)["connection_broke"].measured
+    assert "no packet within 4 s" in codes(found)["connection_broke"].measured
     assert not found.usable
 
 
@@ -288,31 +287,25 @@ def test_nothing_but_an_open_connection_is_bad(watched: Observation) -> None:
 # the command
 
 
-def ov2(*arguments: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [sys.executable, "-m", "ov2_cli", "doctor", *arguments], capture_output=True, text=True, timeout=110, check=False
-    )
-
-
 def test_the_command_prints_one_page_and_its_exit_code_tells_whether_the_stream_is_usable(tmp_path: Path) -> None:
     well, bad = CLIPS["well"](tmp_path / "well.mp4"), CLIPS["damaged"](tmp_path / "damaged.mp4")
-    done = ov2(str(well))
+    done = ov2("doctor", str(well))
     assert (done.returncode, done.stderr) == (0, "")
     lines = done.stdout.splitlines()
     assert max(len(line) for line in lines) <= 100
     assert len(lines) <= 40
     assert "all_well" in done.stdout
-    done = ov2(str(bad), "--json")
+    done = ov2("doctor", str(bad), "--json")
     assert done.returncode == 1
     assert json.loads(done.stdout)["advice"][0]["code"] == "damaged"
 
 
 def test_the_command_shows_the_ladder_of_a_source_that_does_not_open() -> None:
-    done = ov2("rtsp://me:hunter2@127.0.0.1:9/cam", "--timeout-s", "2")
+    done = ov2("doctor", "rtsp://me:hunter2@127.0.0.1:9/cam", "--timeout-s", "2")
     assert done.returncode == 2
     assert "✗ port" in done.stdout
     assert re.fullmatch(r"ov2: rtsp://\*\*\*@127\.0\.0\.1:9/cam: connection refused.*\n", done.stderr)
-    as_json = ov2("rtsp://me:hunter2@127.0.0.1:9/cam", "--timeout-s", "2", "--json")
+    as_json = ov2("doctor", "rtsp://me:hunter2@127.0.0.1:9/cam", "--timeout-s", "2", "--json")
     told = json.loads(as_json.stdout)
     assert as_json.returncode == 2
     assert [(rung["step"], rung["ok"]) for rung in told["ladder"]] == [("name", True), ("port", False)]

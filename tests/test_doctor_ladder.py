@@ -16,7 +16,7 @@ from stream.doctor.description import read_description
 from stream.doctor.digest import authorization
 from stream.doctor.ladder import Rung, climb, describe
 
-WAIT_S = 10.0
+WAIT_S = 60.0
 
 
 def broken(rungs: list[Rung]) -> Rung:

@@ -16,8 +16,9 @@ from ov2_cli.events import moment
 from ov2_cli.main import app
 from ov2_client import AsyncClient, Client, JournalEntry, RefusedError
 from redis_fixtures import RedisServer, redis_server  # noqa: F401
-from service_fixtures import RunningService, Start, checkpoint, model, start, video  # noqa: F401
+from service_fixtures import RunningService, Start, checkpoint, model, over, start, video  # noqa: F401
 from typer.testing import CliRunner
+from waiting import WAIT_S, until
 
 # ruff: noqa: F811
 
@@ -26,7 +27,7 @@ from typer.testing import CliRunner
 def service(start: Start, video: Path) -> RunningService:
     """Its film is over, and one question has been asked of it."""
     running = start({"front": {"url": str(video), "paced": False}})
-    running.camera_when("front", lambda status: status["reason"] == "the stream has ended")
+    running.camera_when("front", over)
     assert running.ask("front", question="who is there?", max_tokens=3).status_code == 200
     return running
 
@@ -46,8 +47,7 @@ def test_a_question_and_its_answer_are_in_the_journal_and_pages_put_together_are
         assert (question.camera, question.body["question"], question.body["via"]) == ("front", "who is there?", "http")
         assert answer.body["evidence"][0]["frames"] > 0
         assert answer.position > question.position
-        while len(client.events(camera="back").entries) < 6:
-            pass
+        until(lambda: client.events(id="e11").entries)  # the last that was put
         whole = client.events().entries
         page, found = client.events(limit=5), []
         found += page.entries
@@ -78,17 +78,16 @@ def test_a_follower_sees_what_comes_and_goes_on_where_it_stopped(service: Runnin
             await second.aclose()  # type: ignore[attr-defined]
             return [entry.id for entry in seen], [entry.id for entry in rest]
 
-    assert asyncio.run(asyncio.wait_for(main(), 30)) == (["e1", "e2"], ["e3"])
+    assert asyncio.run(asyncio.wait_for(main(), WAIT_S)) == (["e1", "e2"], ["e3"])
 
 
 def test_a_client_that_comes_back_says_its_last_event_id_and_misses_nothing(service: RunningService) -> None:
     put(service, 1)
     put(service, 2)
     with Client(service.url) as client:
-        while len(entries := client.events(kind="boundary", id="e1").entries) < 1:
-            pass
+        entries = until(lambda: client.events(kind="boundary", id="e1").entries)
     headers = {"Last-Event-ID": str(entries[0].position)}
-    with httpx.stream("GET", f"{service.url}/v1/events/stream", headers=headers, timeout=30) as response:
+    with httpx.stream("GET", f"{service.url}/v1/events/stream", headers=headers, timeout=WAIT_S) as response:
         lines = response.iter_lines()
         data = next(line for line in lines if line.startswith("data: "))
     assert json.loads(data.removeprefix("data: "))["id"] == "e2"
@@ -102,7 +101,7 @@ def test_a_stop_lets_followers_go(service: RunningService) -> None:
         rest = threading.Thread(target=lambda: seen.extend(entries))
         rest.start()
         assert service.end() == 0
-        rest.join(10)
+        rest.join(WAIT_S)
         assert not rest.is_alive()
 
 
@@ -129,7 +128,7 @@ def test_a_question_over_mqtt_is_answered_over_mqtt_and_is_in_the_journal(
     listener = Listener(mosquitto.port)
     mqtt = {"host": "127.0.0.1", "port": mosquitto.port}
     service = start({"front": {"url": str(video), "paced": False}}, mqtt=mqtt)
-    service.camera_when("front", lambda status: status["reason"] == "the stream has ended")
+    service.camera_when("front", over)
     listener.wait_for(lambda m: m.topic == "ov2/available" and m.payload == b"online")
 
     def ask(name: str, **more: Any) -> dict[str, Any]:
@@ -151,7 +150,7 @@ def test_a_service_on_redis_whose_redis_dies_says_so_answers_on_and_recovers(
     start: Start, video: Path, redis_server: RedisServer
 ) -> None:
     service = start({"front": {"url": str(video), "paced": False}}, journal={"url": redis_server.url})
-    service.camera_when("front", lambda status: status["reason"] == "the stream has ended")
+    service.camera_when("front", over)
     assert service.ask("front", question="before?", max_tokens=2).status_code == 200
     redis_server.kill()
     while not (journal := service.get("/v1/status").json()["journal"])["degraded"]:

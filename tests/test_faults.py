@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-import os
 import random
 import resource
 import subprocess
@@ -13,6 +12,7 @@ from collections import defaultdict
 from pathlib import Path
 
 import pytest
+from child_environment import child_environment
 from journal_fixtures import KeepingSink, change, delivering, run, until
 from mqtt_fixtures import Listener, Mosquitto, mosquitto  # noqa: F401
 from redis_fixtures import RedisServer, redis_server  # noqa: F401
@@ -144,11 +144,10 @@ def test_a_service_that_is_killed_in_the_middle_tells_the_rest_after_its_restart
     tmp_path: Path, durable_mosquitto: Mosquitto
 ) -> None:
     listener = Listener(durable_mosquitto.port, name="a-subscriber")
-    environment = {**os.environ, "PYTHONPATH": os.pathsep.join([str(Path(__file__).parent), *sys.path])}
 
     def publisher(number: int) -> subprocess.Popen[str]:
         command = [sys.executable, "-c", PUBLISHER, str(durable_mosquitto.port), str(tmp_path), str(number)]
-        return subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=environment)
+        return subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=child_environment())
 
     for wanted in (60, 150):
         process = publisher(100_000)
@@ -243,13 +242,12 @@ asyncio.run(asyncio.wait_for(main(), 60))
 
 
 def fill(folder: Path, way: str) -> tuple[list[str], int]:
-    environment = {**os.environ, "PYTHONPATH": os.pathsep.join([str(Path(__file__).parent), *sys.path])}
     done = subprocess.run(
         [sys.executable, "-c", FULL_DISK, str(folder), way],
         capture_output=True,
         text=True,
         timeout=90,
-        env=environment,
+        env=child_environment(),
         check=False,
     )
     assert done.returncode == 0, done.stderr

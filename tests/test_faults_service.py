@@ -129,7 +129,7 @@ def test_the_limit_of_a_process_stands_for_a_disk_where_none_may_be_mounted(tmp_
             disk.fill([child.pid])
             if not is_full:
                 disk.free([child.pid])
-            said, _ = child.communicate("go\n", timeout=20)
+            said, _ = child.communicate("go\n", timeout=60)
             assert ("File too large" in said) == is_full
     assert "no file system" in disk.kind
 

@@ -23,7 +23,7 @@ MOST_SHARED_BYTES = {80: 163 * 1024, 86: 99 * 1024, 89: 99 * 1024, 90: 227 * 102
 
 def test_importing_the_package_does_not_import_triton() -> None:
     check = "import sys, ov2_kernels; assert 'triton' not in sys.modules"
-    subprocess.run([sys.executable, "-c", check], check=True, timeout=60)
+    subprocess.run([sys.executable, "-c", check], check=True, timeout=110)
 
 
 def test_cpu_tensors_and_gradients_go_to_the_truth() -> None:

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from ov2_cli.processes.ports import free_port
+from ports import free_port
 from rtsp_publisher import publish
 
 from stream.sources import open_source

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import signal
 import subprocess
 import sys
@@ -11,6 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from child_environment import child_environment
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from small_model import made_group
@@ -135,9 +135,8 @@ def test_a_torn_tail_is_cut_off_wherever_it_is_torn(tmp_path_factory: pytest.Tem
 
 
 def test_a_memory_killed_while_it_writes_opens_whole_and_goes_on(tmp_path: Path) -> None:
-    paths = os.pathsep.join([str(Path(__file__).parent), *sys.path])
     writer = subprocess.Popen(
-        [sys.executable, str(WRITER), str(tmp_path)], stdout=subprocess.PIPE, text=True, env={**os.environ, "PYTHONPATH": paths}
+        [sys.executable, str(WRITER), str(tmp_path)], stdout=subprocess.PIPE, text=True, env=child_environment()
     )
     assert writer.stdout is not None
     written = [int(writer.stdout.readline()) for _ in range(4)][-1]

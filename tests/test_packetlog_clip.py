@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import subprocess
-import sys
 from collections.abc import Callable, Iterable
 from dataclasses import replace
 from itertools import pairwise
@@ -15,6 +13,7 @@ import pytest
 from clips import scene, write_clip
 from hypothesis import given
 from hypothesis import strategies as st
+from ov2_command import ov2
 from packetlog_cases import packets as no_pictures
 
 from stream.errors import PacketLogError
@@ -223,9 +222,12 @@ def test_decoding_times_rise_and_are_never_late(shown: list[int]) -> None:
 
 def test_the_clip_command_takes_times_from_the_end_and_tells_the_truth(plain: Path, tmp_path: Path) -> None:
     log, out = log_of(tmp_path / "log", taken(plain)), tmp_path / "clip.mp4"
-    command = [sys.executable, "-m", "ov2_cli", "clip", str(log.folder), "--start", "-3.5", "--end", "-1", str(out)]
-    told = json.loads(subprocess.run([*command, "--json"], capture_output=True, text=True, timeout=60, check=True).stdout)
+    command = ["clip", str(log.folder), "--start", "-3.5", "--end", "-1", str(out)]
+    done = ov2(*command, "--json")
+    assert done.returncode == 0
+    told = json.loads(done.stdout)
     assert (ms(told["start_s"]), told["path"]) == (2000, str(out))
     assert len(pictures(out)) == told["num_frames"]
-    line = subprocess.run(command, capture_output=True, text=True, timeout=60, check=True).stdout
-    assert "2023-11-14T22:13:22.000+00:00" in line
+    done = ov2(*command)
+    assert done.returncode == 0
+    assert "2023-11-14T22:13:22.000+00:00" in done.stdout

@@ -7,9 +7,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from mqtt_fixtures import free_port
 from ov2_client import Answer, Client
-from service_fixtures import Start, checkpoint, model, start, video  # noqa: F401
+from ports import free_port
+from service_fixtures import Start, checkpoint, model, over, start, video  # noqa: F401
+from waiting import until
 
 from stream.errors import RecallError
 from stream.memory import Memory
@@ -19,16 +20,9 @@ SHORT: dict[str, Any] = {"window_s": 1.5}
 """A window that has left most of a film of four seconds."""
 
 
-def over(status: dict[str, Any]) -> bool:
-    return status["reason"] == "the stream has ended"
-
-
-def remembered(service: Any, data: Path, name: str = "front") -> None:
+def remembered(data: Path, name: str = "front") -> None:
     """Wait until the memory's file is there: groups are written behind the model's back."""
-    deadline = time.monotonic() + 30
-    while not list((data / "memory" / name).glob("*.groups")):
-        assert time.monotonic() < deadline
-        service.camera(name)
+    until(lambda: list((data / "memory" / name).glob("*.groups")))
 
 
 def test_a_time_before_the_window_is_read_from_memory_and_named(start: Start, video: Path) -> None:
@@ -70,7 +64,7 @@ def test_memory_outlives_the_service_and_answers_while_the_camera_is_away(start:
     data = tmp_path / "kept"
     first = start({"front": {"url": str(video), "paced": False}}, data=str(data))
     first.camera_when("front", over)
-    remembered(first, data)
+    remembered(data)
     first.end()
     second = start({"front": {"url": f"rtsp://127.0.0.1:{free_port()}/away"}}, data=str(data))
     assert second.ask("front", question="who?", max_tokens=4).status_code == 503

@@ -10,18 +10,15 @@ from typing import Any
 
 import httpx
 import pytest
-from mqtt_fixtures import Listener, Mosquitto, free_port, mosquitto  # noqa: F401
+from mqtt_fixtures import Listener, Mosquitto, mosquitto  # noqa: F401
+from ports import free_port
 from rtsp_publisher import publish
-from service_fixtures import Start, checkpoint, model, start, video, write_video  # noqa: F401
+from service_fixtures import Start, checkpoint, model, over, start, video, write_video  # noqa: F401
 
 from stream.errors import SettingsError
 from stream.serve.errors import StartError
 
 # ruff: noqa: F811
-
-
-def over(status: dict[str, Any]) -> bool:
-    return status["reason"] == "the stream has ended"
 
 
 def test_a_question_to_a_camera_streams_tokens_and_ends_with_an_answer_that_names_its_evidence(
@@ -64,8 +61,9 @@ def test_the_same_greedy_question_gets_the_same_answer_streamed_or_whole(start: 
     assert by_accept.json()["answer"] == whole.json()["answer"]
 
 
-def test_an_answer_sees_the_frames_of_the_group_that_is_still_open(start: Start, video: Path) -> None:
-    """No group closes within this file's four seconds: what is seen comes from the peek alone."""
+def test_an_answer_sees_the_frames_of_the_group_that_is_still_open(start: Start, tmp_path: Path) -> None:
+    """No group closes within this file's twenty seconds: what is seen comes from the peek alone."""
+    video = write_video(tmp_path / "long.mp4", seconds=20.0)
     tokenizer = {"quota": 1e12, "t_max_s": 60.0}
     service = start({"front": {"url": str(video), "paced": True, "tokenizer": tokenizer}})
     service.camera_when("front", lambda status: status["frames"] >= 15)
@@ -223,7 +221,8 @@ def test_a_timeline_tells_costs_and_cuts_and_the_canvases_are_a_picture(start: S
     assert service.get("/v1/cameras/late/canvases.png").status_code == 503
 
 
-def test_health_is_about_the_process_and_readiness_about_cameras(start: Start, video: Path) -> None:
+def test_health_is_about_the_process_and_readiness_about_cameras(start: Start, tmp_path: Path) -> None:
+    video = write_video(tmp_path / "live.mp4", seconds=8.0)  # it is to be seen live, also by a busy machine
     service = start({"front": {"url": str(video)}})
     assert service.get("/healthz").json() == {"ok": True}
     service.camera_when("front", lambda status: status["state"] == "live")
@@ -269,7 +268,7 @@ def test_states_and_boundary_events_reach_the_configured_broker(start: Start, tm
 
 
 def test_without_a_configured_broker_the_embedded_one_is_told_in_the_status(start: Start, video: Path) -> None:
-    service = start({"front": {"url": str(video)}})
+    service = start({"front": {"url": str(video), "loop": True}})
     mqtt = service.get("/v1/status").json()["mqtt"]
     assert (mqtt["embedded"], mqtt["port"]) == (True, service.mqtt_port)
     listener = Listener(service.mqtt_port)

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 import torch
-from small_model import SPECIALS, byte_tokenizer, made_group, small_model
+from engine_fixtures import model, text
+from small_model import SPECIALS, made_group, small_model
 from torch import Tensor
 
 from ov2.errors import CheckpointError, PromptError, SessionError
@@ -13,15 +14,7 @@ from ov2.pages import PagePool
 from ov2.session import Session, SessionSettings
 from ov2.text import TextTokenizer
 
-
-@pytest.fixture(scope="module")
-def model() -> OV2Model:
-    return small_model()
-
-
-@pytest.fixture(scope="module")
-def text() -> TextTokenizer:
-    return byte_tokenizer()
+__all__ = ["model", "text"]
 
 
 @pytest.fixture

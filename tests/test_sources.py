@@ -21,8 +21,6 @@ from stream.sources.mediaclock import to_media_ticks
 from stream.sources.untimed import MAX_HELD, TimeFinder
 from stream.units import Packet
 
-WAIT_S = 20.0
-
 
 def make_packet(number: int, *, is_key: bool = False, size: int = 100) -> Packet:
     return Packet(

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 from clips import write_clip
 from conftest import RtspServer
+from ports import free_port
 from rtsp_publisher import publish
 from supervised import supervised
 
@@ -16,19 +17,13 @@ from stream.errors import SourceError
 from stream.sources import open_source
 from stream.units import Packet
 
-WAIT_S = 20.0
+WAIT_S = 60.0
 SAME = ("data", "pts_s", "media_s", "size_bytes", "is_key", "codec", "width", "height", "discontinuity")
 """What may not depend on the way a packet came."""
 
 
 def content(packet: Packet) -> tuple[object, ...]:
     return tuple(getattr(packet, name) for name in SAME)
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 def read(url: str) -> list[Packet]:
@@ -127,7 +122,7 @@ def test_a_silent_camera_ends_in_the_timeout() -> None:
 def test_a_camera_that_falls_silent_is_an_error(tmp_path: Path, rtsp_server: RtspServer) -> None:
     """It keeps the connection open, and sends nothing any more."""
     port = rtsp_server(write_clip(tmp_path / "clip.mp4", fps=5, num_frames=50))
-    with open_source(f"rtsp://127.0.0.1:{port}/cam", timeout_s=1.0) as source:
+    with open_source(f"rtsp://127.0.0.1:{port}/cam", timeout_s=WAIT_S, stale_s=1.0) as source:
         packets = iter(source)
         next(packets)
         rtsp_server.freeze()

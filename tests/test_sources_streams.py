@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import socket
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from itertools import islice, pairwise
@@ -11,6 +12,7 @@ from pathlib import Path
 
 import pytest
 from clips import write_clip
+from ports import free_udp_port
 
 from stream.errors import SourceError
 from stream.sources import open_source
@@ -19,7 +21,7 @@ from stream.tokenizer.settings import TokenizerSettings
 from stream.tokenizer.tokenizer import Tokenizer
 from stream.units import Packet
 
-WAIT_S = 20.0
+WAIT_S = 60.0
 DATAGRAM_BYTES = 7 * 188
 """Seven transport packets, as encoders send them."""
 NULL_PACKET = b"\x47\x1f\xff\x10" + bytes(184)
@@ -37,12 +39,6 @@ def running(target: object, *args: object) -> Iterator[None]:
         assert not thread.is_alive()
 
 
-def free_udp_port() -> int:
-    with socket.socket(type=socket.SOCK_DGRAM) as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
-
-
 def send_datagrams(data: bytes, port: int) -> None:
     """As soon as somebody listens: until then the kernel answers that nobody does."""
     with socket.socket(type=socket.SOCK_DGRAM) as sending:
@@ -53,7 +49,7 @@ def send_datagrams(data: bytes, port: int) -> None:
                 sending.send(NULL_PACKET)
                 sending.recv(1)
             except ConnectionRefusedError:
-                continue
+                time.sleep(KNOCK_S)  # or it would take the interpreter from the one who is about to listen
             except TimeoutError:
                 break
         for start in range(0, len(data), DATAGRAM_BYTES):
@@ -66,10 +62,10 @@ def test_a_transport_stream_over_udp_gives_its_packets(tmp_path: Path, codec: st
     clip, port = write_clip(tmp_path / "clip.ts", codec=codec, num_frames=30, **options), free_udp_port()
     with (
         running(send_datagrams, clip.read_bytes(), port),
-        open_source(f"udp://127.0.0.1:{port}", options=OpenOptions(timeout_s=WAIT_S, stale_s=0.5)) as source,
+        open_source(f"udp://127.0.0.1:{port}", options=OpenOptions(timeout_s=WAIT_S, stale_s=2.0)) as source,
     ):
         packets = list(islice(source, 28))
-        with pytest.raises(SourceError, match=r"no packet within 0\.5 s \(stale_s\)"):
+        with pytest.raises(SourceError, match=r"no packet within 2 s \(stale_s\)"):
             list(source)
     with open_source(str(clip)) as recorded:
         assert [p.data for p in packets] == [p.data for p in recorded][:28]
@@ -179,10 +175,10 @@ def test_one_picture_loops_at_a_step_of_its_own(tmp_path: Path) -> None:
 # Silence
 
 
-PAUSE_S = 1.5
+PAUSE_S = 4.0
 
 
-@pytest.mark.parametrize(("stale_s", "num_packets"), [(None, 60), ("timeout_s", 40), (0.3, 40)])
+@pytest.mark.parametrize(("stale_s", "num_packets"), [(None, 60), ("timeout_s", 40), (1.0, 40)])
 def test_silence_is_an_error_only_where_packets_were_to_come(tmp_path: Path, stale_s: float | None, num_packets: int) -> None:
     """A camera that sends on events alone is quiet for longer than opening may take; it is waited for, others are not."""
     clip = write_clip(tmp_path / "clip.ts", num_frames=60)
@@ -198,7 +194,7 @@ def test_silence_is_an_error_only_where_packets_were_to_come(tmp_path: Path, sta
 
     packets: list[Packet] = []
     with socket.create_server(("127.0.0.1", 0)) as listening, running(serve, listening):
-        url, options = f"tcp://127.0.0.1:{listening.getsockname()[1]}", OpenOptions(timeout_s=1.0, stale_s=stale_s)
+        url, options = f"tcp://127.0.0.1:{listening.getsockname()[1]}", OpenOptions(timeout_s=2.0, stale_s=stale_s)
         with open_source(url, options=options) as source, suppress(SourceError):
             packets.extend(source)
         given_up.set()

@@ -17,6 +17,7 @@ from typing import Any
 
 import psutil
 import pytest
+from child_environment import child_environment
 from clips import write_clip
 from conftest import RtspServer
 from hypothesis import given
@@ -244,9 +245,8 @@ def test_no_reader_shows_a_password_to_other_users_or_outlives_its_owner(tmp_pat
         f"with supervised('rtsp://me:hunter2@127.0.0.1:{port}/cam') as camera:\n"
         "    camera.mailbox.get(20)\n    print('ready', flush=True)\n    sys.stdin.read()\n"
     )
-    environ = {**os.environ, "PYTHONPATH": os.pathsep.join(each for each in sys.path if each)}
     owner = subprocess.Popen(
-        [sys.executable, "-c", code], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=environ
+        [sys.executable, "-c", code], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=child_environment()
     )
     assert owner.stdout is not None
     assert owner.stdin is not None

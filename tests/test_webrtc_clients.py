@@ -10,7 +10,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from webrtc_fixtures import Reader, Server, decoded, reader, serve, until
+from conftest import SYSTEM_PYTHON
+from waiting import until
+from webrtc_fixtures import reader, serve, started
+from webrtc_peers import decoded
+from webrtc_server import Reader, Server
 
 __all__ = ["reader", "serve"]
 
@@ -18,9 +22,8 @@ Serve = Callable[..., Server]
 Read = Callable[..., Reader]
 Browse = Callable[[], Any]
 GST_WHIP = Path(__file__).parent / "gst_whip.py"
-SYSTEM_PYTHON = "/usr/bin/python3"
 FLAGS = ("--no-sandbox", "--use-fake-device-for-media-stream", "--use-fake-ui-for-media-stream")
-LONGEST_MS = 30_000
+LONGEST_MS = 60_000
 
 
 @pytest.fixture
@@ -51,20 +54,20 @@ class Gst:
 
     def close(self) -> None:
         with contextlib.suppress(BrokenPipeError):
-            self.process.communicate(timeout=20)
+            self.process.communicate(timeout=60)
 
 
 @pytest.fixture
 def webrtcbin() -> Iterator[Callable[..., Gst]]:
-    started: list[Gst] = []
+    yield from started(Gst)
 
-    def start(*given: str) -> Gst:
-        started.append(Gst(*given))
-        return started[-1]
 
-    yield start
-    for one in started:
-        one.close()
+def publishing(chromium: Browse, server: Server) -> Any:
+    """A browser on our page, which was told to publish."""
+    page = chromium()
+    page.goto(server.url + "/publish/phone")
+    page.click("#go")
+    return page
 
 
 def shows(page: Any, text: str) -> None:
@@ -93,9 +96,7 @@ def test_our_page_publishes_a_browsers_camera_and_stops(serve: Serve, reader: Re
 def test_a_browser_restarts_ice_and_pictures_go_on_over_the_new_path(serve: Serve, reader: Read, chromium: Browse) -> None:
     server = serve()
     camera = reader(server)
-    page = chromium()
-    page.goto(server.url + "/publish/phone")
-    page.click("#go")
+    page = publishing(chromium, server)
     shows(page, "Live")
     camera.wait(10)
     session = next(iter(server.desk._publishers.values()))
@@ -113,12 +114,10 @@ def test_a_browser_restarts_ice_and_pictures_go_on_over_the_new_path(serve: Serv
 
 
 def test_a_browser_that_was_killed_comes_back(serve: Serve, reader: Read, chromium: Browse) -> None:
-    server = serve(idle_timeout_s=3.0)
+    server = serve(idle_timeout_s=5.0)
     camera = reader(server)
     for turn in range(2):
-        page = chromium()
-        page.goto(server.url + "/publish/phone")
-        page.click("#go")
+        page = publishing(chromium, server)
         before = len(camera.samples)
         camera.wait(before + 30)
         assert camera.samples[before].is_key
@@ -131,9 +130,7 @@ def test_a_browser_that_was_killed_comes_back(serve: Serve, reader: Read, chromi
 def test_our_page_comes_back_by_itself_when_the_service_ends_its_session(serve: Serve, reader: Read, chromium: Browse) -> None:
     server = serve()
     camera = reader(server)
-    page = chromium()
-    page.goto(server.url + "/publish/phone")
-    page.click("#go")
+    page = publishing(chromium, server)
     camera.wait(10)
     server.loop.run(next(iter(server.desk._publishers.values())).end())
     until(lambda: camera.num_connections == 2)
@@ -143,11 +140,9 @@ def test_our_page_comes_back_by_itself_when_the_service_ends_its_session(serve: 
 def test_a_browser_watches_what_another_publishes(serve: Serve, reader: Read, chromium: Browse) -> None:
     server = serve()
     camera = reader(server)
-    publishing = chromium()
-    publishing.goto(server.url + "/publish/phone")
-    publishing.click("#go")
+    page = publishing(chromium, server)
     camera.wait(20)
-    watching = publishing.context.new_page()
+    watching = page.context.new_page()
     watching.goto(server.url + "/live/phone")
     shows(watching, "Live")
     watching.wait_for_function("document.getElementById('view').videoWidth === 640")
@@ -157,9 +152,7 @@ def test_a_browser_watches_what_another_publishes(serve: Serve, reader: Read, ch
 
 def test_pages_say_why_they_are_refused(serve: Serve, chromium: Browse) -> None:
     server = serve(tokens=("secret",))
-    page = chromium()
-    page.goto(server.url + "/publish/phone")
-    page.click("#go")
+    page = publishing(chromium, server)
     page.wait_for_function("document.getElementById('state').textContent.includes('Bearer')")
     page.goto(server.url + "/live/phone#token=secret")
     page.wait_for_function("document.getElementById('state').textContent.includes('expected a live picture')")
@@ -181,7 +174,7 @@ def test_gstreamer_publishes_any_profile_also_with_parameter_sets_in_the_offer_a
 
 
 def test_gstreamer_that_was_killed_comes_back(serve: Serve, reader: Read, webrtcbin: Callable[..., Gst]) -> None:
-    server = serve(idle_timeout_s=1.0)
+    server = serve(idle_timeout_s=3.0)
     camera = reader(server)
     first = webrtcbin(server.url + "/whip/phone")
     camera.wait(15)

@@ -17,7 +17,7 @@ from stream.units import MEDIA_CLOCK_HZ, Packet
 from stream.webrtc.door import WhipConnection, WhipDoor
 from stream.webrtc.live import LiveView, Viewer
 
-WAIT_S = 10.0
+WAIT_S = 60.0
 
 
 def sample(index: int, *, key: bool = False, num_bytes: int = 100) -> Sample:

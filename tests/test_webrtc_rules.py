@@ -9,7 +9,10 @@ from typing import Any
 
 import httpx
 import pytest
-from webrtc_fixtures import FRAGMENT, WAIT_S, Publisher, Reader, Server, publisher, reader, serve, until
+from waiting import until
+from webrtc_fixtures import publisher, reader, serve
+from webrtc_peers import Publisher
+from webrtc_server import FRAGMENT, WAIT_S, Reader, Server
 
 __all__ = ["publisher", "reader", "serve"]
 
