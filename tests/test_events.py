@@ -68,12 +68,12 @@ def test_a_follower_sees_what_comes_and_goes_on_where_it_stopped(service: Runnin
     async def main() -> tuple[list[str], list[str]]:
         async with AsyncClient(service.url) as client:
             last = (await client.events(order="newest", limit=1)).entries[0].position
-            first = client.follow(camera="front", after=last)
+            first = client.follow(camera="front", kind="boundary", after=last)
             for number in range(4):
                 put(service, number, "front" if number else "back")
             seen = [await anext(first) for _ in range(2)]
             await first.aclose()  # type: ignore[attr-defined]
-            second = client.follow(after=seen[-1].position)
+            second = client.follow(kind="boundary", after=seen[-1].position)
             rest = [await anext(second)]
             await second.aclose()  # type: ignore[attr-defined]
             return [entry.id for entry in seen], [entry.id for entry in rest]

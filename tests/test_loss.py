@@ -57,7 +57,10 @@ async def run_lossy(film: LoopedFilm, out: Path) -> dict[float, dict[str, Any]]:
             relay.harm.loss = loss
         names = {loss: f"loss{round(100 * loss)}" for loss in LOSSES}
         config = {
-            "cameras": {names[loss]: {"url": f"rtsp://127.0.0.1:{relay.port}/cam"} for loss, relay in relays.items()},
+            # pictures that are late because this machine is busy are not lost
+            "cameras": {
+                names[loss]: {"url": f"rtsp://127.0.0.1:{relay.port}/cam", "stale_s": 30} for loss, relay in relays.items()
+            },
             "tokenizer": {"token_rate": 8, "t_max_s": 3.0},
         }
         async with PolledService(config, out) as service:
