@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import os
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import av
@@ -25,6 +28,20 @@ def scene(width: int, height: int, seed: int = 0) -> Draw:
         return picture
 
     return draw
+
+
+@contextmanager
+def unhurried() -> Iterator[None]:
+    """Whatever an encoder does, this thread is scheduled afterwards as it was before. Where it may (as root), SVT-AV1 makes the thread that
+    opens it a real-time one, and with it every thread and process that this one starts: none else would get a turn."""
+    if sys.platform != "linux":
+        yield
+        return
+    policy, parameters = os.sched_getscheduler(0), os.sched_getparam(0)
+    try:
+        yield
+    finally:
+        os.sched_setscheduler(0, policy, parameters)
 
 
 def copy_packets(recorded: av.container.InputContainer, out: av.container.OutputContainer) -> None:
@@ -53,7 +70,7 @@ def write_clip(
     draw = draw or scene(width, height)
     defaults = {"preset": "veryfast", "g": "10", "threads": "1"} if codec == "libx264" else {}
     container_options = {"movflags": "+faststart"} if path.suffix == ".mp4" else {}
-    with av.open(str(path), "w", options=container_options) as container:
+    with unhurried(), av.open(str(path), "w", options=container_options) as container:
         stream = container.add_stream(codec, rate=fps, options={**defaults, **options})
         stream.width, stream.height, stream.pix_fmt = width, height, pixels
         for index in range(num_frames):

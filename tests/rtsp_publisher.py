@@ -15,6 +15,8 @@ import av
 from clips import copy_packets
 
 WAIT_S = 60.0
+PAUSE_S = 0.05
+"""Between two tries: who is about to listen may need the processor."""
 
 
 def publish(path: Path, url: str) -> None:
@@ -36,6 +38,7 @@ def main() -> None:
         except (av.ConnectionRefusedError, av.BrokenPipeError):
             if time.monotonic() > deadline:
                 raise
+            time.sleep(PAUSE_S)
 
 
 if __name__ == "__main__":

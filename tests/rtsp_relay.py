@@ -28,7 +28,7 @@ _RTPTIME = re.compile(rb"rtptime=(\d+)")
 class RtspRelay:
     """Listens at `port`, for one client after another.
 
-    - `ntp_shift_s(seconds since the first packet)` is added to the times of day.
+    - `ntp_shift_s(number of the report, from 0)` is added to the times of day: reports come when chance will have it.
     - `rtp_shift(seconds since the first packet)` is added to RTP timestamps; `rtp_start`: the first of them, before that.
     - `delay_s`: how long everything is held on the way, from the first packet on.
     """
@@ -37,7 +37,7 @@ class RtspRelay:
         self,
         server_port: int,
         *,
-        ntp_shift_s: Callable[[float], int] = lambda at_s: 0,
+        ntp_shift_s: Callable[[int], int] = lambda number: 0,
         rtp_shift: Callable[[float], int] = lambda at_s: 0,
         rtp_start: int | None = None,
         delay_s: float = 0.0,
@@ -115,8 +115,8 @@ class RtspRelay:
         if head[1] % 2 == 0:
             _move(payload, 4, self._base + self._rtp_shift(at_s))
         elif len(payload) >= _REPORT_BYTES and payload[1] == _SENDER_REPORT:
+            _move(payload, 8, self._ntp_shift_s(self.num_reports))
             self.num_reports += 1
-            _move(payload, 8, self._ntp_shift_s(at_s))
             _move(payload, 16, self._base + self._rtp_shift(at_s))
         return head + payload
 

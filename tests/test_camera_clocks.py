@@ -29,7 +29,8 @@ from stream.units import MEDIA_CLOCK_HZ, Packet
 
 WAIT_S = 60.0
 FPS = 15
-SECONDS = 9
+SECONDS = 12
+"""Long enough for two sender reports: the second comes within 9.3 s (RFC 3550 6.2: 5 s, half of that at first, times 1.5 / 1.22)."""
 HOUR_S = 3600
 RIGHT_S = 0.5
 """How well wall time has to be known where the camera sends reports."""
@@ -37,9 +38,9 @@ RIGHT_S = 0.5
 JUMP = HOUR_S * MEDIA_CLOCK_HZ
 CAMERAS: dict[str, dict[str, object]] = {
     "late": {"delay_s": 2.0},
-    "an hour ahead": {"ntp_shift_s": lambda at_s: HOUR_S},
-    "an hour behind": {"ntp_shift_s": lambda at_s: -HOUR_S},
-    "sets its clock": {"ntp_shift_s": lambda at_s: HOUR_S if at_s > SECONDS / 2 else 0},
+    "an hour ahead": {"ntp_shift_s": lambda number: HOUR_S},
+    "an hour behind": {"ntp_shift_s": lambda number: -HOUR_S},
+    "sets its clock": {"ntp_shift_s": lambda number: HOUR_S if number else 0},
     "wraps": {"rtp_start": (1 << 32) - 4 * MEDIA_CLOCK_HZ},
     "jumps ahead": {"rtp_shift": lambda at_s: JUMP if at_s > SECONDS / 2 else 0},
     "jumps back": {"rtp_shift": lambda at_s: -JUMP if at_s > SECONDS / 2 else 0},
