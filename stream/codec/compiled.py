@@ -14,6 +14,7 @@ from typing import Any, TypeVar, cast
 
 import numba
 import numpy as np
+from llvmlite import ir
 from numba.core import types
 from numba.extending import intrinsic
 
@@ -97,6 +98,20 @@ def chosen(_context, condition, yes, no):  # type: ignore[no-untyped-def]
         return picked
 
     return types.uint64(condition, yes, no), generate
+
+
+@intrinsic
+def rarely(_context, condition):  # type: ignore[no-untyped-def]
+    """A condition that is nearly always false: LLVM keeps what the rest of a loop needs in registers, and lets the rare case wait."""
+    if not isinstance(condition, types.Boolean):
+        return None
+
+    def generate(context, builder, signature, arguments):  # type: ignore[no-untyped-def]
+        bit = ir.IntType(1)
+        expect = builder.module.declare_intrinsic("llvm.expect", [bit], ir.FunctionType(bit, [bit, bit]))
+        return builder.call(expect, [arguments[0], bit(0)])
+
+    return types.boolean(condition), generate
 
 
 @intrinsic
