@@ -101,6 +101,20 @@ def chosen(_context, condition, yes, no):  # type: ignore[no-untyped-def]
 
 
 @intrinsic
+def rarely(_context, condition):  # type: ignore[no-untyped-def]
+    """A condition that is nearly always false: LLVM keeps what the rest of a loop needs in registers, and lets the rare case wait."""
+    if not isinstance(condition, types.Boolean):
+        return None
+
+    def generate(context, builder, signature, arguments):  # type: ignore[no-untyped-def]
+        bit = ir.IntType(1)
+        expect = builder.module.declare_intrinsic("llvm.expect", [bit], ir.FunctionType(bit, [bit, bit]))
+        return builder.call(expect, [arguments[0], bit(0)])
+
+    return types.boolean(condition), generate
+
+
+@intrinsic
 def _bare_pointer(_context, array):  # type: ignore[no-untyped-def]
     """Where an array's numbers begin."""
     if not isinstance(array, types.Array):

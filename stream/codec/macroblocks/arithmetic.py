@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from stream.codec.compiled import chosen, inlined, leading_zeros_of, lean, trailing_zeros_of
+from stream.codec.compiled import chosen, inlined, leading_zeros_of, lean, rarely, trailing_zeros_of
 from stream.codec.macroblocks import tables
 from stream.codec.macroblocks.bits import FAILED, NEXT, OFFSET, RANGE, SIZE
 from stream.codec.macroblocks.reading import Reading
@@ -25,7 +25,8 @@ _TOP = 64 - 9
 """Where codIRange and codIOffset stand."""
 _NUM_VALUES = 128
 _U = np.uint64
-_ONE, _VALUE, _LOW = _U(1), _U(_NUM_VALUES - 1), _U(0xFFFFFFFF)
+_ZERO, _ONE, _VALUE, _LOW = _U(0), _U(1), _U(2 * _NUM_VALUES - 1), _U(0xFFFFFFFF)
+_AFTER, _IF_OTHER = _U(NUM_CONTEXTS), _U(_NUM_VALUES)
 _TO_QUARTER, _QUARTER = _U(_TOP + 3), _U(3 << 3)
 """What makes eight times qCodIRangeIdx of a range: bits 6 and 7 of codIRange."""
 _LPS_RANGE = _U(0xFF << _TOP)
@@ -42,19 +43,19 @@ def _words() -> np.ndarray:
     return np.array(words, np.uint64)
 
 
-def _after() -> tuple[np.ndarray, np.ndarray]:
-    """The next context by the value of this one: after the likely bin, after the other."""
+def new_contexts() -> np.ndarray:
+    """Room for the contexts of a slice. Behind them lies the next context by the value of this one: after the likely bin, then after the
+    other. One pointer serves both, which leaves a register to the inner loops."""
     likely, other = np.zeros(_NUM_VALUES, np.int64), np.zeros(_NUM_VALUES, np.int64)
     for state, after_lps in enumerate(tables.NEXT_LPS):
         for mps in (0, 1):
             value = state << 1 | mps
             likely[value] = min(state + 1, 62) << 1 | mps if state < 63 else value
             other[value] = after_lps << 1 | (mps if state else 1 - mps)
-    return _WORDS[likely], _WORDS[other]
+    return np.concatenate([np.zeros(NUM_CONTEXTS, np.uint64), _WORDS[likely], _WORDS[other]])
 
 
 _WORDS = _words()
-_AFTER_LIKELY, _AFTER_OTHER = _after()
 _INIT = np.array(tables.CONTEXT_INIT, np.int64)
 
 
@@ -104,37 +105,61 @@ def fetch(reading: Reading, offset: int, at: int) -> tuple[int, int]:
 @inlined
 def refilled(reading: Reading, offset: int, at: int) -> tuple[int, int]:
     """With 23 bits read ahead at least: enough for three decisions, or two and a few bins without a context."""
-    if offset & _LOW == 0:
+    if rarely(offset & _LOW == 0):
         return fetch(reading, offset, at)
     return offset, at
 
 
 @inlined
-def decide(word: int, range_: int, offset: int) -> tuple[int, int, int, int]:
+def decide(contexts: np.ndarray, word: int, range_: int, offset: int) -> tuple[int, int, int, int]:
     """DecodeDecision and RenormD (9.3.3.2.1, 9.3.3.2.2) by a context: the bin, the context after it, and what changed."""
     lps_range = (word << ((range_ >> _TO_QUARTER) & _QUARTER)) & _LPS_RANGE
     likely_range = range_ - lps_range
     is_other = offset >= likely_range
-    value = np.uintp(word & _VALUE)
-    after = chosen(is_other, _AFTER_OTHER[value], _AFTER_LIKELY[value])
+    value = word & _VALUE
+    after = contexts[_AFTER + chosen(is_other, value | _IF_OTHER, value)]
     range_ = chosen(is_other, lps_range, likely_range)
-    offset = min(offset, offset - likely_range)  # below zero is above everything
+    offset = chosen(is_other, offset - likely_range, offset)
     shift = leading_zeros_of(range_)
     return (word & _ONE) ^ _U(is_other), after, range_ << shift, offset << shift
+
+
+@inlined
+def advance(
+    contexts: np.ndarray, context: int, word: int, if_zero: int, if_one: int, range_: int, offset: int
+) -> tuple[int, int, int, int, int]:
+    """The same of `context`, which holds `word`, where the bin tells which context is next: the bin, that one and its word, and what
+    changed. Both ways on are made ready before the bin is known, which then only picks one: a load that waits for the bin is late."""
+    lps_range = (word << ((range_ >> _TO_QUARTER) & _QUARTER)) & _LPS_RANGE
+    likely_range = range_ - lps_range
+    is_other, likely_one = offset >= likely_range, word & _ONE != _ZERO
+    value = _AFTER + (word & _VALUE)
+    after_likely, after_other = contexts[value], contexts[value + _IF_OTHER]
+    next_likely, next_other = chosen(likely_one, if_one, if_zero), chosen(likely_one, if_zero, if_one)
+    # the context that is changed here may be the next
+    word_likely = chosen(next_likely == context, after_likely, contexts[next_likely])
+    word_other = chosen(next_other == context, after_other, contexts[next_other])
+    contexts[context] = chosen(is_other, after_other, after_likely)
+    range_ = chosen(is_other, lps_range, likely_range)
+    offset = chosen(is_other, offset - likely_range, offset)
+    shift = leading_zeros_of(range_)
+    context, after = chosen(is_other, next_other, next_likely), chosen(is_other, word_other, word_likely)
+    return (word & _ONE) ^ _U(is_other), context, after, range_ << shift, offset << shift
 
 
 @inlined
 def bypass(range_: int, offset: int) -> tuple[int, int]:
     """DecodeBypass (9.3.3.2.3): the bin, and the offset."""
     half = range_ >> _ONE
-    return np.int64(offset >= half), min(offset, offset - half) << _ONE
+    is_one = offset >= half
+    return np.int64(is_one), chosen(is_one, offset - half, offset) << _ONE
 
 
 @lean
 def decision(reading: Reading, context: int) -> int:
     """One bin of a context."""
     state, contexts, place = reading.state, reading.contexts, np.uintp(context)
-    bit, contexts[place], range_, offset = decide(contexts[place], _U(state[RANGE]), _U(state[OFFSET]))
+    bit, contexts[place], range_, offset = decide(contexts, contexts[place], _U(state[RANGE]), _U(state[OFFSET]))
     offset, at = refilled(reading, offset, state[NEXT])
     keep(state, range_, offset, at)
     return np.int64(bit)

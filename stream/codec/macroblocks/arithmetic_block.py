@@ -8,9 +8,9 @@ from __future__ import annotations
 
 import numpy as np
 
-from stream.codec.compiled import chosen, inlined, lean
+from stream.codec.compiled import chosen, inlined, lean, rarely
 from stream.codec.macroblocks import tables
-from stream.codec.macroblocks.arithmetic import bypass, decide, decision, golomb_suffix, keep, refilled
+from stream.codec.macroblocks.arithmetic import advance, bypass, decide, golomb_suffix, keep, refilled
 from stream.codec.macroblocks.bits import LEVELS, NEXT, OFFSET, RANGE
 from stream.codec.macroblocks.reading import Reading
 
@@ -38,12 +38,9 @@ _END_8X8 = _U(63)
 _NUM_FIRST, _MOST_LARGE = _U(4), _U(5)
 """Contexts of the first bin of a level before any level was above one; those of its other bins, of chroma DC one less (9.3.3.1.3)."""
 _MOST_PREFIX = _U(14)
-
-
-@lean
-def coded_block_flag(reading: Reading, category: int, increment: int) -> int:
-    """coded_block_flag; 8x8 blocks have none in 4:2:0."""
-    return decision(reading, _FIRST_FLAG[np.uintp(category)] + increment)
+"""Ones in front of the suffix of a level (UEG0, 9.3.2.3)."""
+_TO_SUM = _U(32)
+_BIN, _LEFT = _ONE << _TO_SUM, (_ONE << _TO_SUM) - _ONE
 
 
 @inlined
@@ -51,101 +48,88 @@ def _count_4x4(reading: Reading, first: int, most: int, range_: int, offset: int
     """Number of coefficients by the significance map, whose flags have a context each, from `first` on. One loop reads both kinds
     of flags: which one is next is chosen, not branched on, and both candidates' contexts are fetched in time."""
     contexts = reading.contexts
-    total, was_one, context, end = _ZERO, _ZERO, first, first + most
-    word = contexts[context]
-    while context != end:
-        if_one = context + _TO_LAST
-        if_zero = context + _ONE - (_TO_LAST & (_ZERO - was_one))
-        word_if_zero, word_if_one = contexts[if_zero], contexts[if_one]
-        bit, contexts[context], range_, offset = decide(word, range_, offset)
+    total, was_one, place, end = _ZERO, _ZERO, first, first + most
+    context, word = first, contexts[first]
+    while place != end:
+        if_one, if_zero = place + _TO_LAST, place + _ONE
+        word_if_one, word_if_zero = contexts[if_one], contexts[if_zero]
+        bit, contexts[context], range_, offset = decide(contexts, word, range_, offset)
         offset, at = refilled(reading, offset, at)
         if bit & was_one:
             break
         total += bit
         was_one = bit
+        place = if_zero - bit
         word = chosen(bit != _ZERO, word_if_one, word_if_zero)
         context = chosen(bit != _ZERO, if_one, if_zero)
-    return total + _U(context == end), range_, offset, at
+    return total + _U(place == end), range_, offset, at
 
 
 @inlined
 def _count_8x8(reading: Reading, range_: int, offset: int, at: int) -> tuple[int, int, int, int]:
-    """The same where flags share contexts: the one that was just changed may be the next."""
+    """The same where flags share contexts, so that the one that was just changed may be the next."""
     contexts = reading.contexts
     total, was_one, place, context = _ZERO, _ZERO, _ZERO, _U(_SIGNIFICANT_8X8)
     word = contexts[context]
     while place < _END_8X8:
         if_one, if_zero = _U(_CONTEXTS_8X8[place << _ONE]), _U(_CONTEXTS_8X8[place << _ONE | _ONE])
-        word_if_zero, word_if_one = contexts[if_zero], contexts[if_one]
-        bit, after, range_, offset = decide(word, range_, offset)
-        contexts[context] = after
+        bit, context, word, range_, offset = advance(contexts, context, word, if_zero, if_one, range_, offset)
         offset, at = refilled(reading, offset, at)
         if bit & was_one:
             break
         total += bit
         was_one = bit
         place += _ONE - bit
-        word_if_zero = chosen(if_zero == context, after, word_if_zero)
-        word = chosen(bit != _ZERO, word_if_one, word_if_zero)
-        context = chosen(bit != _ZERO, if_one, if_zero)
     return total + _U(place == _END_8X8), range_, offset, at
 
 
 @inlined
-def _rest_of_level(reading: Reading, context: int, range_: int, offset: int, at: int) -> tuple[int, int, int, int]:
-    """coeff_abs_level_minus1 behind its first bin, which was one."""
-    contexts, level = reading.contexts, _ONE
-    word = contexts[context]
-    while level < _MOST_PREFIX:
-        bit, word, range_, offset = decide(word, range_, offset)
-        offset, at = refilled(reading, offset, at)
-        if not bit:
-            break
-        level += _ONE
-    contexts[context] = word
-    if level == _MOST_PREFIX:
-        keep(reading.state, range_, offset, at)
-        level += _U(golomb_suffix(reading, 0))
-        offset, at = _U(reading.state[OFFSET]), reading.state[NEXT]
-    return level, range_, offset, at
-
-
-@inlined
 def _weight(reading: Reading, category: int, total: int, range_: int, offset: int, at: int) -> tuple[int, int, int, int]:
-    """Sum of the absolute values of `total` levels. Contexts of first bins count up until a level is above one, then stay at the first of
-    all; those of the other bins count such levels."""
+    """Sum of the absolute values of `total` levels. A level's bins are as many ones as it is above one, then a zero, so that bins are
+    counted; then its sign. Contexts of first bins count up until a level is above one, then stay at the first of all; those of the other
+    bins count such levels. One loop reads both kinds of bins: how long a level is cannot be foreseen either. For want of registers
+    `account` holds two numbers: the sum, and below it the levels that are left."""
     contexts, first = reading.contexts, _FIRST_ABSOLUTE[np.uintp(category)]
-    context, limit, large = first + _ONE, first + _NUM_FIRST, first + _MOST_LARGE
-    last_large = large + (_NUM_FIRST - _ONE if category == CHROMA_DC else _NUM_FIRST)
-    magnitudes, left, word = total, total, contexts[context]
-    while left:
-        left -= _ONE
-        further = min(context + _ONE, limit)
-        next_word = contexts[further]
-        bit, after, range_, offset = decide(word, range_, offset)
-        contexts[context] = after
-        next_word = chosen(further == context, after, next_word)
-        if bit:
-            level, range_, offset, at = _rest_of_level(reading, large, range_, offset, at)
-            magnitudes += level
-            large = min(last_large, large + _ONE)
-            further = limit = first
-            next_word = contexts[first]
-        word, context = next_word, further
-        _, offset = bypass(range_, offset)
-        offset, at = refilled(reading, offset, at)
-    return magnitudes, range_, offset, at
+    most = first + _NUM_FIRST
+    if_one, last = first + _MOST_LARGE, most + (_NUM_FIRST if category == CHROMA_DC else _MOST_LARGE)
+    context, if_zero = first + _ONE, first + _ONE + _ONE
+    account, ones, word = total, _ZERO, contexts[context]
+    while account & _LEFT:
+        is_rest = context == if_one
+        bit, context, word, range_, offset = advance(contexts, context, word, if_zero, if_one, range_, offset)
+        is_one = bit != _ZERO
+        _, signed = bypass(range_, offset)  # costs no time: the range is what the next bin waits for
+        offset, at = refilled(reading, chosen(is_one, offset, signed), at)
+        account += _BIN - _ONE + bit
+        if_zero = chosen(is_one, first, min(if_zero + _U(if_zero != first), most))
+        if_one = chosen(is_one, if_one, min(if_one + _U(is_rest), last))
+        ones = chosen(is_one, ones + _ONE, _ZERO)
+        if rarely(ones == _MOST_PREFIX):
+            keep(reading.state, range_, offset, at)
+            account += (_U(golomb_suffix(reading, 0)) << _TO_SUM) + _BIN - _ONE
+            offset, at = _U(reading.state[OFFSET]), reading.state[NEXT]
+            _, offset = bypass(range_, offset)
+            offset, at = refilled(reading, offset, at)
+            if_one = min(if_one + _ONE, last)
+            context, word, ones = first, contexts[first], _ZERO
+    return account >> _TO_SUM, range_, offset, at
 
 
 @lean
-def residual_block(reading: Reading, category: int) -> int:
-    """residual_block_cabac behind its coded_block_flag: the number of coefficients that are not zero."""
-    state = reading.state
+def residual_block(reading: Reading, category: int, increment: int) -> int:
+    """residual_block_cabac: the number of coefficients that are not zero. `increment`: ctxIdxInc of coded_block_flag, which 8x8 blocks
+    do not have in 4:2:0."""
+    state, contexts, kind = reading.state, reading.contexts, np.uintp(category)
     range_, offset, at = _U(state[RANGE]), _U(state[OFFSET]), state[NEXT]
     if category == LUMA_8X8:
         total, range_, offset, at = _count_8x8(reading, range_, offset, at)
     else:
-        kind = np.uintp(category)
+        flag = np.uintp(_FIRST_FLAG[kind] + increment)
+        bit, contexts[flag], range_, offset = decide(contexts, contexts[flag], range_, offset)
+        offset, at = refilled(reading, offset, at)
+        if not bit:
+            keep(state, range_, offset, at)
+            return 0
         total, range_, offset, at = _count_4x4(reading, _FIRST_SIGNIFICANT[kind], _MOST_FLAGS[kind], range_, offset, at)
     magnitudes, range_, offset, at = _weight(reading, category, total, range_, offset, at)
     keep(state, range_, offset, at)

@@ -58,22 +58,19 @@ def _luma_cabac(reading: Reading) -> None:
     if get(reading, address, KIND) & INTRA_16:
         category = arithmetic_block.I16_AC
         increment = dc_flag_increment(reading, LUMA_DC)
-        if arithmetic_block.coded_block_flag(reading, arithmetic_block.I16_DC, increment):
-            arithmetic_block.residual_block(reading, arithmetic_block.I16_DC)
+        if arithmetic_block.residual_block(reading, arithmetic_block.I16_DC, increment):
             set_cell(reading, address, FLAGS, get(reading, address, FLAGS) | LUMA_DC)
     cbp, eight = get(reading, address, CBP), get(reading, address, FLAGS) & EIGHT != 0
     for quarter in range(4):
         if not cbp >> quarter & 1:
             continue
         left, top = 2 * (quarter & 1), 2 * (quarter >> 1)
-        total = arithmetic_block.residual_block(reading, arithmetic_block.LUMA_8X8) if eight else 0
+        total = arithmetic_block.residual_block(reading, arithmetic_block.LUMA_8X8, 0) if eight else 0
         for y in range(top, top + 2):
             for x in range(left, left + 2):
                 if not eight:
                     increment = block_flag_increment(reading, x, y)
-                    total = arithmetic_block.coded_block_flag(reading, category, increment)
-                    if total:
-                        total = arithmetic_block.residual_block(reading, category)
+                    total = arithmetic_block.residual_block(reading, category, increment)
                 set_cell(reading, address, TOTALS + 4 * y + x, total)
 
 
@@ -96,15 +93,12 @@ def _chroma_cabac(reading: Reading) -> None:
     address = reading.state[ADDRESS]
     for flag in (CB_DC, CR_DC):
         increment = dc_flag_increment(reading, flag)
-        if arithmetic_block.coded_block_flag(reading, arithmetic_block.CHROMA_DC, increment):
-            arithmetic_block.residual_block(reading, arithmetic_block.CHROMA_DC)
+        if arithmetic_block.residual_block(reading, arithmetic_block.CHROMA_DC, increment):
             set_cell(reading, address, FLAGS, get(reading, address, FLAGS) | flag)
     if get(reading, address, CBP) & 0x20:
         for block in range(8):
             increment = chroma_flag_increment(reading, block >> 2, block & 1, block >> 1 & 1)
-            total = arithmetic_block.coded_block_flag(reading, arithmetic_block.CHROMA_AC, increment)
-            if total:
-                total = arithmetic_block.residual_block(reading, arithmetic_block.CHROMA_AC)
+            total = arithmetic_block.residual_block(reading, arithmetic_block.CHROMA_AC, increment)
             set_cell(reading, address, TOTALS + 16 + block, total)
 
 

@@ -15,7 +15,7 @@ import numpy as np
 from stream.codec.access_unit import Canonicaliser
 from stream.codec.annexb import TYPE_MASK, NalType, parameter_sets, unescape
 from stream.codec.macroblocks import slice_header as head
-from stream.codec.macroblocks.arithmetic import NUM_CONTEXTS
+from stream.codec.macroblocks.arithmetic import new_contexts
 from stream.codec.macroblocks.bits import END_FLAGS, NUM_STATE, PADDING, SIZE
 from stream.codec.macroblocks.frame import MacroblockFrame, SliceBits
 from stream.codec.macroblocks.grid import (
@@ -81,7 +81,7 @@ class MacroblockParser:
         self._grid = new_grid(0, with_vectors)
         self._state = np.zeros(NUM_STATE, np.int64)
         self._header = np.zeros(head.NUM_HEADER, np.int64)
-        self._contexts = np.zeros(NUM_CONTEXTS, np.uint64)
+        self._contexts = new_contexts()
         self.see_parameter_sets(parameter_sets(extradata))
 
     def see_parameter_sets(self, nals: Sequence[bytes]) -> None:
@@ -290,7 +290,7 @@ def warm_up() -> None:
         np.zeros(head.NUM_HEADER, np.int64),
         np.zeros(NUM_STATE, np.int64),
     )
-    data, contexts = np.frombuffer(_PAD, np.uint8), np.zeros(NUM_CONTEXTS, np.uint64)
+    data, contexts = np.frombuffer(_PAD, np.uint8), new_contexts()
     head.read_start(data, state, header)
     head.read_rest(data, state, numbers, 1, header)
     read_slice(data, state, contexts, numbers, header, *new_grid(0, True), 0, 0)
