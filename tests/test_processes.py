@@ -56,7 +56,7 @@ def test_a_program_is_up_once_it_is_ready_and_gone_when_the_block_ends(
 
 
 def test_one_that_ends_at_once_is_told_with_its_last_words(make: Callable[..., Program]) -> None:
-    program = make("import sys; [print('line', n) for n in range(100)]; sys.exit('no such camera')")
+    program = make("import sys; [print('line', n, flush=True) for n in range(100)]; sys.exit('no such camera')")
     with pytest.raises(RunError) as error:
         asyncio.run(program.start())
     lines = str(error.value).splitlines()

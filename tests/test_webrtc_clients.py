@@ -117,8 +117,8 @@ def test_a_browser_that_was_killed_comes_back(serve: Serve, reader: Read, chromi
     server = serve(idle_timeout_s=5.0)
     camera = reader(server)
     for turn in range(2):
-        page = publishing(chromium, server)
         before = len(camera.samples)
+        page = publishing(chromium, server)
         camera.wait(before + 30)
         assert camera.samples[before].is_key
         assert camera.num_connections == turn + 1
