@@ -9,6 +9,7 @@ from typing import Any
 
 import httpx
 import pytest
+from aiortc import RTCRtpTransceiver
 from waiting import until
 from webrtc_fixtures import publisher, reader, serve
 from webrtc_peers import Publisher
@@ -115,6 +116,27 @@ def test_an_offer_that_lacks_a_part_is_refused_and_leaves_nothing(serve: Serve, 
     assert server.post("/whip/phone", cut).status_code in (201, 422)
     assert server.post("/whip/phone", whole.offer.replace(line, line[:3])).status_code in (201, 422)
     until(lambda: not server.desk._num_opening["publish"])
+
+
+def test_a_receiver_that_starts_while_its_session_ends_is_stopped_too(
+    serve: Serve, publisher: Publish, reader: Read, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The server's end fails the test when a task of it goes on."""
+    stop, asked = RTCRtpTransceiver.stop, set()
+
+    async def stopped(transceiver: RTCRtpTransceiver) -> None:
+        if transceiver.direction == "recvonly" and transceiver not in asked:
+            asked.add(transceiver)  # not started yet, as aiortc sees it
+        else:
+            await stop(transceiver)
+
+    monkeypatch.setattr(RTCRtpTransceiver, "stop", stopped)
+    server = serve()
+    camera = reader(server)
+    phone = publisher(server)
+    camera.wait(1)
+    assert phone.delete().status_code == 200
+    assert len(asked) == 1
 
 
 @pytest.mark.parametrize("sent", [b"", b"v=0\r\n"])

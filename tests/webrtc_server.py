@@ -44,10 +44,12 @@ class Loop:
 
     def close(self, patience_s: float = 5.0) -> None:
         """Tasks that are left must end by themselves in so many seconds, else this raises `TimeoutError`; 0 cancels them."""
-        self.run(_finish_tasks(patience_s))
-        self.loop.call_soon_threadsafe(self.loop.stop)
-        self._thread.join(WAIT_S)
-        self.loop.close()
+        try:
+            self.run(_finish_tasks(patience_s))
+        finally:
+            self.loop.call_soon_threadsafe(self.loop.stop)
+            self._thread.join(WAIT_S)
+            self.loop.close()
 
 
 async def _finish_tasks(patience_s: float) -> None:
@@ -55,7 +57,9 @@ async def _finish_tasks(patience_s: float) -> None:
     if not patience_s:
         for task in left:
             task.cancel()
-    await asyncio.wait_for(asyncio.gather(*left, return_exceptions=True), patience_s or 5.0)
+    _, pending = await asyncio.wait(left, timeout=patience_s or 5.0) if left else ((), set())
+    if pending:
+        raise TimeoutError(f"expected these tasks to end by themselves: {pending}")
 
 
 class Server:

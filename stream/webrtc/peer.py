@@ -143,6 +143,9 @@ class Peer:
             # aioice (0.13) that is closed while it connects asks for consent for ever after
             setattr(each.receiver.transport.transport._connection, _CONSENT, _nothing)
         await self.connection.close()
+        for each in self.connection.getTransceivers():
+            # aiortc (1.x) that is closed in the moment its handshake succeeds starts what it has stopped already
+            await each.stop()
 
 
 async def _nothing() -> None: ...
