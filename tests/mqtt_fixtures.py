@@ -15,6 +15,7 @@ import paho.mqtt.client as paho
 import pytest
 from journal_fixtures import delivering, run
 from ports import free_port
+from programs import require
 
 from stream.events.address import Broker
 from stream.events.incoming import Incoming
@@ -32,8 +33,7 @@ class Mosquitto:
     of certificates (`make_certificates`); clients must then bring one of their own."""
 
     def __init__(self, folder: Path, password: str | None = None, *, persistent: bool = False, tls: Path | None = None) -> None:
-        if not MOSQUITTO.exists():
-            pytest.skip("mosquitto is not installed")
+        require("mosquitto")
         self.port = free_port()
         self._config = folder / "mosquitto.conf"
         lines = [f"listener {self.port} 127.0.0.1", f"allow_anonymous {'false' if password else 'true'}"]

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 from ports import free_port
+from programs import require
 
 WAIT_S = 60.0
 
@@ -16,6 +17,7 @@ class RedisServer:
     """`durable`: an append-only file, synced at every write; without it, what is killed forgets everything."""
 
     def __init__(self, folder: Path, *, durable: bool = False) -> None:
+        require("redis_server")
         self.port = free_port()
         self.url = f"redis://127.0.0.1:{self.port}/0"
         self._folder = folder

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from conftest import SYSTEM_PYTHON
+from programs import SYSTEM_PYTHON
 from waiting import until
 from webrtc_fixtures import reader, serve, started
 from webrtc_peers import decoded
