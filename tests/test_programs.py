@@ -12,5 +12,5 @@ def test_a_missing_program_is_told_with_what_installs_it(
 ) -> None:
     monkeypatch.setenv("CI", ci)
     monkeypatch.setitem(PROGRAMS, "tuba", ("the package tuba", lambda: False))
-    with pytest.raises(outcome, match="expected the package tuba on this machine; scripts/system_packages.sh installs it"):
+    with pytest.raises(outcome, match=r"expected the package tuba on this machine; scripts/system_packages\.sh installs it"):
         require("tuba")
