@@ -4,7 +4,9 @@ StreamError
 ├── SourceError       a camera or file that cannot be opened or read (credentials are never in the text)
 ├── CodecError        a stream whose codec we cannot take evidence from
 ├── SettingsError     a setting that is unknown or out of range
-├── PacketLogError    a packet log that cannot be read or written, or a clip that cannot be cut from it
+├── PacketLogError    a packet log that cannot be read or written
+│   └── StretchError  a stretch of time that a packet log cannot give; its text names no path
+├── FolderTakenError  a folder that another process writes
 ├── PublishError      an MQTT broker, or another sink of events, that cannot be reached
 │   └── DeliveryRefusedError   a sink that will never take this entry: it is left out, and the loss announced
 ├── JournalError      a journal that cannot be read or written now: a full disk, a Redis that is away
@@ -31,7 +33,15 @@ class SettingsError(StreamError, ValueError):
 
 
 class PacketLogError(StreamError):
-    """A packet log that cannot be read or written, or a clip that cannot be cut from it."""
+    """A packet log that cannot be read or written."""
+
+
+class StretchError(PacketLogError):
+    """A stretch of time that a packet log cannot give: not recorded, no time at all, too long for a clip. Its text names no path."""
+
+
+class FolderTakenError(StreamError):
+    """A folder that another process writes."""
 
 
 class PublishError(StreamError):

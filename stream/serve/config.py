@@ -21,6 +21,7 @@ from stream.serve.overrides import SessionOverrides, TokenizerOverrides
 from stream.serve.sections import (
     BoundaryAlert,
     CameraSettings,
+    ClipOptions,
     EngineOptions,
     HomeAssistantSettings,
     IngestSettings,
@@ -41,6 +42,7 @@ __all__ = [
     "BoundaryAlert",
     "CameraName",
     "CameraSettings",
+    "ClipOptions",
     "Config",
     "EngineOptions",
     "HomeAssistantSettings",
@@ -78,6 +80,7 @@ class Config(Section):
     )
     journal: JournalSettings = Field(default_factory=JournalSettings)
     notify: dict[WatchName, NotifySettings] = Field(default_factory=dict, description="webhooks and phones, by name")
+    clips: ClipOptions = Field(default_factory=ClipOptions)
     memory: MemoryOptions = Field(default_factory=MemoryOptions)
     engine: EngineOptions = Field(default_factory=EngineOptions)
     ingest: IngestSettings = Field(default_factory=IngestSettings)
@@ -102,6 +105,11 @@ class Config(Section):
         """Where the journal is. A relative path is in the data folder."""
         url = self.journal.url or "journal.sqlite"
         return url if "://" in url else str(self.data / url)
+
+    @property
+    def clips_folder(self) -> Path:
+        """Where clips are cut and kept; nothing in it outlives the service."""
+        return self.data / "clips"
 
     @property
     def memory_folder(self) -> Path:

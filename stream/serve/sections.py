@@ -175,6 +175,18 @@ class IngestSettings(Section):
             raise ValueError(str(error)) from None
 
 
+class ClipOptions(Section):
+    """Clips over HTTP: each is cut once and kept for who asks again, in `clips` in the data folder."""
+
+    max_mb: int = Field(default=1024, ge=1, le=1 << 20, description="of clips kept on disk; the least recently asked for goes")
+    max_files: int = Field(default=64, ge=1, le=10_000, description="clips kept on disk")
+    max_waiting: int = Field(default=16, ge=0, le=1000, description="clips waiting to be cut; more get 503")
+    max_open: int = Field(default=64, ge=1, le=1000, description="clips waited for or being sent; more get 503")
+    write_timeout_s: float = Field(
+        default=20.0, gt=0, le=3600, description="a client that takes less than 64 KiB of a clip in so long is left"
+    )
+
+
 class ServerSettings(Section):
     """The HTTP side."""
 

@@ -29,6 +29,7 @@ from stream.memory import Memory, MemorySettings, Summariser
 from stream.memory.when import Times, times_of
 from stream.serve.alerts import Alerts
 from stream.serve.camera import Camera
+from stream.serve.clips import Clips
 from stream.serve.config import CameraSettings, Config
 from stream.serve.delivery import Delivery
 from stream.serve.errors import QuestionError, UnknownCameraError, nothing_seen
@@ -78,6 +79,7 @@ class Service:
         self.config = config
         self.refused: Counter[str] = Counter()
         self.desk = WebRtcDesk(config.webrtc, refused=self.refused)
+        self.clips = Clips(config.clips_folder, config.clips, refused=self.refused)
         for name, settings in config.cameras.items():
             self._open_desk(name, settings)
         self._model = model
@@ -183,6 +185,7 @@ class Service:
         for camera in self._cameras.values():
             camera.end()
         await _within(STOP_S, "webrtc", self.desk.close())
+        await _within(STOP_S, "clips", asyncio.to_thread(self.clips.close))
         await _within(STOP_S, "engine", asyncio.to_thread(self._engine.close))
         await _within(STOP_S, "cameras", *(asyncio.to_thread(camera.join) for camera in self._cameras.values()))
         await _within(STOP_S, "memory", *(asyncio.to_thread(memory.close) for memory in self._memories))
