@@ -13,9 +13,9 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
-from typing import NamedTuple
+from typing import Annotated, NamedTuple
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, Field
 
 from stream.errors import PacketLogError
 from stream.packetlog import Clip, PacketLog, PacketLogSettings, PacketLogWriter, cut_clip
@@ -23,6 +23,8 @@ from stream.packetlog.clip import MAX_CLIP_BYTES
 from stream.packetlog.log import LogRange
 from stream.packetlog.record import SteerAction
 from stream.packetlog.when import moment
+from stream.section import LONGEST_DAYS, LONGEST_S, Section
+from stream.serve.folders import recording_folder
 from stream.tokenizer.settings import TokenizerSettings
 from stream.units import Packet
 
@@ -35,20 +37,22 @@ SETTLED_S = 2.0
 _DEFAULT = PacketLogSettings()
 
 
-class RecordSettings(BaseModel):
+class RecordSettings(Section):
     """Where and how much of a camera's packets is kept on disk."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True)
-
-    folder: Path = Field(
+    folder: Annotated[Path, AfterValidator(recording_folder)] = Field(
         description="folder of this camera's packet log, relative to the data folder; no other camera may have the same"
     )
     max_bytes: int = Field(
-        default=_DEFAULT.max_bytes, ge=1 << 20, description="most bytes on disk; the oldest minutes go first"
+        default=_DEFAULT.max_bytes, ge=1 << 20, le=1 << 50, description="most bytes on disk; the oldest minutes go first"
     )
-    max_age_s: float | None = Field(default=None, ge=1.0, description="nothing that was written longer ago is kept")
-    segment_bytes: int = Field(default=_DEFAULT.segment_bytes, ge=1 << 16, description="a file ends at the next key frame")
-    segment_s: float = Field(default=_DEFAULT.segment_s, ge=1.0, description="the same by time")
+    max_age_s: float | None = Field(
+        default=None, ge=1.0, le=LONGEST_DAYS * LONGEST_S, description="nothing that was written longer ago is kept"
+    )
+    segment_bytes: int = Field(
+        default=_DEFAULT.segment_bytes, ge=1 << 16, le=1 << 40, description="a file ends at the next key frame"
+    )
+    segment_s: float = Field(default=_DEFAULT.segment_s, ge=1.0, le=LONGEST_S, description="the same by time")
 
     def within(self, data: Path) -> RecordSettings:
         """The same with a relative folder in the data folder."""

@@ -6,6 +6,7 @@ In: a URL, or the configuration file of `ov2 serve`. Out: a packet log per camer
 from __future__ import annotations
 
 import json
+import math
 import signal
 import threading
 from contextlib import nullcontext
@@ -36,6 +37,8 @@ def record(
     """Record packets, crash-safe and within bounds, until Ctrl-C; `ov2 replay` and `ov2 clip` read them."""
     from stream.packetlog import PacketLogSettings
 
+    if not math.isfinite(max_gb):
+        raise typer.BadParameter(f"--max-gb: expected a number, got {max_gb}")
     settings = PacketLogSettings(max_bytes=int(max_gb * GIB), max_age_s=None if max_hours is None else 3600 * max_hours)
     recordings = _recordings(source, out, settings, camera or [], timeout_s, seconds)
     stopping = threading.Event()
