@@ -132,6 +132,16 @@ def stopping() -> NotReadyError:
     return NotReadyError("the service is stopping", expected="a running service", got="one that is stopping", retry_after_s=5)
 
 
+def begun_again() -> NotReadyError:
+    """The answer to a question that was under way when the engine began again."""
+    return NotReadyError(
+        "engine: expected a device that computes, it has begun again; ask again",
+        expected="a device that computes",
+        got="an engine that began again",
+        retry_after_s=RETRY_AFTER_S,
+    )
+
+
 def nothing_seen(camera: str) -> NotReadyError:
     """The answer to a question before the first frame."""
     return _too_early(camera, "at least one frame")

@@ -34,7 +34,7 @@ from stream.serve.config import CameraSettings, Config
 from stream.serve.delivery import Delivery
 from stream.serve.errors import QuestionError, UnknownCameraError, nothing_seen
 from stream.serve.feed import Feed
-from stream.serve.question import Item, Question, Sampling
+from stream.serve.question import Item, Question
 from stream.serve.recorded import Recorded
 from stream.serve.recording import Recorder
 from stream.serve.watches import WatchKeeper
@@ -227,12 +227,9 @@ class Service:
             )
         if not watched.num_frames and request.since is None and request.until is None:
             raise nothing_seen(camera)
-        sampling = Sampling(
-            max_tokens=request.max_tokens, temperature=request.temperature, top_p=request.top_p, seed=request.seed
-        )
         recorded = Recorded(self.delivery, tell, via)
         ident = name or new_question_id()
-        question = Question(camera, text, sampling, recorded.tell, self._times(request), request.recall, id=ident)
+        question = Question(camera, text, request.sampling(), recorded.tell, self._times(request), request.recall, id=ident)
         recorded.question = question
         await asyncio.to_thread(watched.feed.ask, question)
         return question

@@ -11,6 +11,7 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from ov2.sampling import MOST_SEED, MOST_TEMPERATURE, MOST_TOKENS, Sampling
 from stream.journal import Entry
 from stream.memory.plan import Mode
 from stream.serve.question import Finished, Question
@@ -27,10 +28,10 @@ class AskRequest(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
     question: str = Field(max_length=LONGEST_QUESTION)
-    max_tokens: int = Field(default=64, ge=1)
-    temperature: float = Field(default=0.0, ge=0, le=10)
-    top_p: float = Field(default=1.0, gt=0, le=1)
-    seed: int | None = None
+    max_tokens: int = Field(default=64, ge=1, le=MOST_TOKENS)
+    temperature: float = Field(default=0.0, ge=0, le=MOST_TEMPERATURE, allow_inf_nan=False)
+    top_p: float = Field(default=1.0, gt=0, le=1, allow_inf_nan=False)
+    seed: int | None = Field(default=None, ge=0, le=MOST_SEED)
     since: str | float | None = Field(
         default=None, description="look no further back: epoch seconds, an ISO time, or as far back as -10m"
     )
@@ -41,6 +42,9 @@ class AskRequest(BaseModel):
     stream: bool | None = Field(
         default=None, description="false: one JSON answer; default: server-sent events unless Accept says JSON"
     )
+
+    def sampling(self) -> Sampling:
+        return Sampling(max_tokens=self.max_tokens, temperature=self.temperature, top_p=self.top_p, seed=self.seed)
 
 
 class EvidenceSpan(BaseModel):
@@ -190,7 +194,7 @@ class JournalPage(BaseModel):
 
 class EngineStatus(BaseModel):
     """The device that all cameras share: pages of keys and values, what waits, what was left out or put off by reason, and percentiles of
-    the newest times."""
+    the newest times. `restarts`: how often it began again, of a device that had become unusable."""
 
     streams: int
     pages_used: int
@@ -198,6 +202,7 @@ class EngineStatus(BaseModel):
     waiting_groups: int
     running_answers: int
     renewals: int
+    restarts: int
     shed: dict[str, int]
     first_token_ms: dict[str, float]
     append_ms: dict[str, float]
