@@ -33,6 +33,7 @@ class LogTail:
                 break
             found.append(text[begin:end][-LONGEST:])
             text = text[end:]
+        self._rest = self._rest or text[text.rfind("\n") + 1 :]  # a line that is not whole may begin one
         return found
 
 

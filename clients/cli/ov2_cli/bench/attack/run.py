@@ -41,6 +41,7 @@ SHARE = {TOKENS: 0.6, OPEN: 0.3}
 FIRST_ROUND_S = 120.0
 """How long a round is thought to take before one has been seen."""
 FIRST_FRAME_S = 60.0
+SHORT_HOLDS = 0.3
 FLIPS_A_MINUTE = 1.0
 LARGE_PATCH_PX = 90
 """Most of the picture changes, so that clips are large."""
@@ -52,7 +53,7 @@ OWN_TROUBLE = (OSError, EOFError, TimeoutError)
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AttackSettings:
     """`attack_s`: of all attacks together. `cases`: drawn at random in all. `quiet_s` and `rest_s`: before and after the attacks on a service.
-    `is_short`: each attack once, with a small count."""
+    `is_short`: each attack once, with a small count; without tokens, those that tokens make another of."""
 
     seed: int
     attack_s: float
@@ -219,13 +220,14 @@ async def _rounds(run: AttackRun, siege: Siege, hostile_port: int) -> None:
     while number == 0 or (time.monotonic() < until_s and not settings.is_short):
         began_s = time.monotonic()
         quota = left if settings.is_short else quotas(left, until_s - began_s, round_s)
-        for attack in round_of(service, rng):
+        for attack in round_of(service, rng, is_short=settings.is_short):
             if number and time.monotonic() > until_s:
                 break
             made = math.ceil(quota * attack.fuzz_share)
             count = made or (attack.few if settings.is_short else attack.count)
             dice = random.Random(f"{settings.seed} {service} {number} {attack.name}")
-            scene = Scene(siege.target, run.ledger, attack.name, dice, settings.out, hostile_port)
+            holds = SHORT_HOLDS if settings.is_short else 1.0
+            scene = Scene(siege.target, run.ledger, attack.name, dice, settings.out, hostile_port=hostile_port, holds=holds)
             await _strike(run, siege, attack, scene, count)
             left, run.num_fuzzed = left - made, run.num_fuzzed + made
             _charge(run, attack.name, tail)
@@ -260,6 +262,6 @@ async def _flip(run: AttackRun, target: Target) -> None:
     run.now = FLIPS
     record, began_s = run.ledger.of(FLIPS), time.monotonic()
     record.strikes += 1
-    scene = Scene(target, run.ledger, FLIPS, random.Random(f"{run.settings.seed} {FLIPS}"), run.settings.out, 0)
+    scene = Scene(target, run.ledger, FLIPS, random.Random(f"{run.settings.seed} {FLIPS}"), run.settings.out)
     await damaged.strike(scene, run.settings.flips)
     record.spent_s += time.monotonic() - began_s

@@ -26,13 +26,21 @@ WORKERS = 4
 
 
 class Scene:
-    """One strike. `folder`: scratch. `close` it."""
+    """One strike. `folder`: scratch. `holds`: how long what is held open is held, as a share of the usual. `close` it."""
 
     def __init__(
-        self, target: Target, ledger: Ledger, attack: str, rng: random.Random, folder: Path, hostile_port: int
+        self,
+        target: Target,
+        ledger: Ledger,
+        attack: str,
+        rng: random.Random,
+        folder: Path,
+        *,
+        hostile_port: int = 0,
+        holds: float = 1.0,
     ) -> None:
         self.target, self.rng, self.folder, self.hostile_port = target, rng, folder, hostile_port
-        self.ledger, self.attack = ledger, attack
+        self.ledger, self.attack, self.holds = ledger, attack, holds
         self._idle: list[Wire] = []
 
     async def case(

@@ -62,8 +62,8 @@ async def never_read(scene: Scene, count: int) -> None:
     try:
         for _ in range(count):
             with contextlib.suppress(OSError):
-                sockets.append(await asyncio.to_thread(_deaf, scene.target.host, scene.target.port, request))
-        await asyncio.sleep(HOLD_S)
+                sockets.append(await asyncio.to_thread(deaf, scene.target.host, scene.target.port, request))
+        await asyncio.sleep(HOLD_S * scene.holds)
         await scene.honest(f"{count} clips that nobody reads")
         await scene.case(
             "GET", f"/v1/cameras/{CAMERA}", what=f"a camera's state beside {count} clips that nobody reads", judge=answered
@@ -74,7 +74,7 @@ async def never_read(scene: Scene, count: int) -> None:
     await _honest_clip(scene, f"{count} clips that nobody reads")
 
 
-def _deaf(host: str, port: int, request: bytes) -> socket.socket:
+def deaf(host: str, port: int, request: bytes) -> socket.socket:
     """A connection with next to no buffer, that has asked."""
     connection = socket.socket()
     connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, SMALL_BUFFER)

@@ -9,7 +9,7 @@ import asyncio
 import contextlib
 import time
 
-from ov2_cli.bench.attack.attackers.clips import _deaf as deaf
+from ov2_cli.bench.attack.attackers.clips import deaf
 from ov2_cli.bench.attack.judgement import fair, refused_or_closed
 from ov2_cli.bench.attack.scene import Scene
 from ov2_cli.bench.attack.target import CAMERA
@@ -114,7 +114,7 @@ async def followers(scene: Scene, count: int) -> None:
                 sockets.append(await asyncio.to_thread(deaf, scene.target.host, scene.target.port, request))
         for number in range(NUM_EVENTS):
             await scene.target.keep_watch(enabled=number % 2 == 1)
-        await asyncio.sleep(HOLD_S)
+        await asyncio.sleep(HOLD_S * scene.holds)
         heads = await asyncio.to_thread(lambda: [_first_line(each) for each in sockets])
     finally:
         for each in sockets:

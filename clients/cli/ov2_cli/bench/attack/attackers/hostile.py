@@ -62,7 +62,7 @@ async def _serve(scene: Scene, film: Callable[[Scene], Blocks]) -> str:
             await asyncio.wait_for(came.wait(), COME_S)
         except TimeoutError:
             return f"expected the service to come within {COME_S:.0f} s"
-        largest = await _largest_child(scene.target.pid, FILM_S)
+        largest = await _largest_child(scene.target.pid, FILM_S * scene.holds)
         server.close()
     if largest > LARGEST_READER_BYTES:
         return f"a process of the service grew to {largest >> 20} MiB on {num_bytes >> 20} MiB that were sent"

@@ -19,7 +19,7 @@ from ov2_cli.bench.attack.scene import Scene
 START_S = 60.0
 """A start that is neither refused nor over by then hangs. It includes what a busy machine needs to begin a process."""
 MOST_LINES, LONGEST = 8, 3000
-GENTLY = ("nice", "-n", "19")
+GENTLY = ("nice", "-n", "5")
 """The attacker's own processes are not to be what holds the service up."""
 CAMERAS = "cameras: {front: {url: film.mp4}}\n"
 
