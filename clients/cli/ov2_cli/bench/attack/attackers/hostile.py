@@ -45,9 +45,11 @@ async def _serve(scene: Scene, film: Callable[[Scene], Blocks]) -> str:
     """Play it to whoever comes; what is wrong with how that was taken."""
     came = asyncio.Event()
     num_bytes = 0
+    writers: list[asyncio.StreamWriter] = []
 
     async def play(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         nonlocal num_bytes
+        writers.append(writer)
         came.set()
         with contextlib.suppress(OSError):
             async for block in film(scene):
@@ -64,6 +66,8 @@ async def _serve(scene: Scene, film: Callable[[Scene], Blocks]) -> str:
             return f"expected the service to come within {COME_S:.0f} s"
         largest = await _largest_child(scene.target.pid, FILM_S * scene.holds)
         server.close()
+        for writer in writers:
+            writer.transport.abort()  # a film without end ends only so
     if largest > LARGEST_READER_BYTES:
         return f"a process of the service grew to {largest >> 20} MiB on {num_bytes >> 20} MiB that were sent"
     return ""

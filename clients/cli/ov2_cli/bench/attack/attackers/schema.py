@@ -21,6 +21,8 @@ COVERED = 5
 """From so many examples of an operation on, every edge of its schema is tried as well: hundreds of cases more."""
 RUN_S = 300.0
 TESTED = re.compile(r"(\d+) generated")
+HEADING, FINDING = re.compile(r"_+ [A-Z]+ /\S* _+"), re.compile(r"- [A-Z]\w+ \w+")
+"""Of its report: an operation, and what was found wrong with it."""
 COLOURS = re.compile(r"\x1b\[[0-9;]*m")
 MISSING = "expected schemathesis, found none; pip install schemathesis"
 
@@ -66,4 +68,11 @@ async def _run(scene: Scene, count: int, *, with_token: bool) -> tuple[int, str]
             process.kill()
     said = COLOURS.sub("", out.decode("utf-8", "replace"))
     made = TESTED.search(said)
-    return int(made[1]) if made else 0, "" if process.returncode == 0 else said[-500:]
+    return int(made[1]) if made else 0, "" if process.returncode == 0 else _told(said, scene)
+
+
+def _told(said: str, scene: Scene) -> str:
+    """The operations and what was wrong with them, in short; all of it goes to a file."""
+    (scene.folder / "schemathesis.txt").write_text(said, encoding="utf-8")
+    lines = [line.strip(" _-") for line in said.splitlines() if HEADING.match(line) or FINDING.match(line)]
+    return "; ".join(dict.fromkeys(lines)) or said[-300:]
