@@ -9,7 +9,7 @@ import asyncio
 import math
 import tempfile
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 from fastapi import APIRouter, Query
 from fastapi.responses import FileResponse, Response
@@ -17,6 +17,7 @@ from starlette.background import BackgroundTask
 
 from stream.errors import JournalError, PacketLogError
 from stream.journal import Query as Wanted
+from stream.refusals import Responses, refusals
 from stream.serve.errors import RETRY_AFTER_S, NoMediaError, UnreadableError, nothing_seen
 
 if TYPE_CHECKING:
@@ -24,8 +25,8 @@ if TYPE_CHECKING:
 
 AROUND_S = 3.0
 """Of what was before an event, and after it, in its clip."""
-_JPEG: dict[int | str, dict[str, Any]] = {200: {"content": {"image/jpeg": {}}}}
-_MP4: dict[int | str, dict[str, Any]] = {200: {"content": {"video/mp4": {}}}}
+_JPEG: Responses = {200: {"content": {"image/jpeg": {}}}, **refusals(404)}
+_MP4: Responses = {200: {"content": {"video/mp4": {}}}, **refusals(404, 422)}
 
 
 def media_routes(service: Service) -> APIRouter:

@@ -21,7 +21,8 @@ from stream.serve.errors import StartError
 if TYPE_CHECKING:
     from ov2.model import OV2Model
 
-BACKLOG = 128
+BACKLOG = 1024
+"""Connections that may wait to be taken; the system may allow fewer."""
 
 
 def serve(config: Config, *, ready: Callable[[str], None] = lambda line: None) -> int:

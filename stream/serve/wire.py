@@ -7,18 +7,21 @@ from __future__ import annotations
 
 import json
 from dataclasses import asdict
-from typing import Any
+from typing import Annotated, Any
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 
 from stream.journal import Entry
 from stream.memory.plan import Mode
+from stream.quantities import Real, Whole
 from stream.serve.question import Finished, Question
 from stream.serve.timeline import GroupMark
 from stream.watch.settings import WatchSettings
 
 LONGEST_QUESTION = 2000
 """Characters."""
+Moment = Annotated[str, StringConstraints(max_length=64)]
+"""A time in words."""
 
 
 class AskRequest(BaseModel):
@@ -27,14 +30,14 @@ class AskRequest(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
     question: str = Field(max_length=LONGEST_QUESTION)
-    max_tokens: int = Field(default=64, ge=1)
-    temperature: float = Field(default=0.0, ge=0, le=10)
-    top_p: float = Field(default=1.0, gt=0, le=1)
-    seed: int | None = None
-    since: str | float | None = Field(
+    max_tokens: Whole = Field(default=64, ge=1)
+    temperature: Real = Field(default=0.0, ge=0, le=10)
+    top_p: Real = Field(default=1.0, gt=0, le=1)
+    seed: Whole | None = None
+    since: Moment | Real | None = Field(
         default=None, description="look no further back: epoch seconds, an ISO time, or as far back as -10m"
     )
-    until: str | float | None = Field(default=None, description="look at nothing later, given like since")
+    until: Moment | Real | None = Field(default=None, description="look at nothing later, given like since")
     recall: Mode = Field(
         default="auto", description="auto: look back where the question asks for it; window: never; memory: whatever it names"
     )
@@ -217,6 +220,19 @@ class ServiceStatus(BaseModel):
     refused: dict[str, int]
     watches: dict[str, int]
     journal: JournalStatus
+
+
+class Health(BaseModel):
+    """Whether the process answers and the thread that owns the model lives."""
+
+    ok: bool
+
+
+class Readiness(BaseModel):
+    """Whether at least one camera is live; the state of each."""
+
+    ready: bool
+    cameras: dict[str, str]
 
 
 def journal_entry(entry: Entry) -> JournalEntry:
