@@ -9,20 +9,24 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from functools import partial
 from typing import Annotated, Any
 
 from fastapi import FastAPI, Header, Query, Request
-from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse, StreamingResponse
-from starlette.exceptions import HTTPException
 from starlette.responses import Response
 
+from stream.refusals import Refusal, Responses, anywhere, refusals
 from stream.serve import config
 from stream.serve.bearer import BearerGuard
-from stream.serve.errors import QuestionError, ServeError, WatchError, no_group
-from stream.serve.events import EventsRequest, FollowRequest, events_after, events_page
+from stream.serve.bodies import json_routes
+from stream.serve.errors import no_group
+from stream.serve.events import LAST_POSITION, EventsRequest, EventStream, FollowRequest, events_page
+from stream.serve.followers import Followers
 from stream.serve.media_routes import media_routes
+from stream.serve.places import Places
 from stream.serve.question import Bridge, Finished, Piece, Question, Refused, Started
+from stream.serve.refusals import answer_refusals
 from stream.serve.service import VERSION, Service
 from stream.serve.watch_routes import watch_routes
 from stream.serve.wire import (
@@ -30,37 +34,44 @@ from stream.serve.wire import (
     AskRequest,
     CameraStatus,
     CameraTimeline,
+    Health,
     JournalPage,
+    Readiness,
     ServiceStatus,
     answer,
     server_sent_event,
 )
-from stream.watch.settings import WatchSettings
 from stream.webrtc.routes import webrtc_routes
+
+PNG: Responses = {200: {"content": {"image/png": {}}}}
+EVENT_STREAM: Responses = {200: {"content": {"text/event-stream": {}}}}
 
 
 def create_app(service: Service) -> FastAPI:
     """The application over one service. It starts and stops nothing."""
-    app = FastAPI(title="OV2 Live", version=VERSION, docs_url="/docs", redoc_url=None)
-    app.add_exception_handler(ServeError, _refused)
-    app.add_exception_handler(RequestValidationError, _invalid)
-    app.add_exception_handler(HTTPException, _http_error)
+    settings = service.config.server
+    followers = Followers(service.delivery)
+    places = Places(settings.max_followers, settings.max_share_per_address)
+    app = FastAPI(title="OV2 Live", version=VERSION, docs_url="/docs", redoc_url=None, responses=anywhere())
+    answer_refusals(app, service.refused)
+    app.router.route_class = json_routes(settings.max_body_kb)
     app.add_middleware(BearerGuard, tokens=service.config.server.tokens, refused=service.refused)
+    app.openapi = partial(_description, app)  # type: ignore[method-assign]
     app.include_router(webrtc_routes(service.desk))
 
     @app.get("/v1/cameras")
     async def cameras() -> list[CameraStatus]:
         return service.cameras()
 
-    @app.get("/v1/cameras/{name}")
+    @app.get("/v1/cameras/{name}", responses=refusals(404))
     async def camera(name: str) -> CameraStatus:
         return service.camera(name).status()
 
-    @app.get("/v1/cameras/{name}/timeline")
+    @app.get("/v1/cameras/{name}/timeline", responses=refusals(404))
     async def timeline(name: str) -> CameraTimeline:
         return service.camera(name).timeline()
 
-    @app.get("/v1/cameras/{name}/canvases.png", response_class=Response, responses={200: {"content": {"image/png": {}}}})
+    @app.get("/v1/cameras/{name}/canvases.png", response_class=Response, responses=PNG | refusals(404))
     async def canvases(name: str) -> Response:
         """The canvases of the latest group, side by side: what the model was shown."""
         png = await asyncio.to_thread(service.camera(name).history.png)
@@ -68,7 +79,7 @@ def create_app(service: Service) -> FastAPI:
             raise no_group(name)
         return Response(png, media_type="image/png")
 
-    @app.post("/v1/cameras/{name}/ask", response_model=Answer, responses={200: {"content": {"text/event-stream": {}}}})
+    @app.post("/v1/cameras/{name}/ask", response_model=Answer, responses=EVENT_STREAM | refusals(404, 413, 415, 422))
     async def ask(name: str, body: AskRequest, request: Request, accept: Annotated[str, Header()] = "*/*") -> Response:
         bridge = Bridge()
         question = await service.ask(name, body, bridge.put)
@@ -84,24 +95,22 @@ def create_app(service: Service) -> FastAPI:
             _events(question, bridge), media_type="text/event-stream", headers={"Cache-Control": "no-cache"}
         )
 
-    app.include_router(watch_routes(service))
+    app.include_router(watch_routes(service, app.router.route_class))
     app.include_router(media_routes(service))
 
-    @app.get("/v1/events")
+    @app.get("/v1/events", responses=refusals(422))
     async def events(wanted: Annotated[EventsRequest, Query()]) -> JournalPage:
         """A page of the journal, oldest first unless `order` says otherwise."""
         return await events_page(service.delivery, wanted)
 
-    @app.get("/v1/events/stream", response_class=Response, responses={200: {"content": {"text/event-stream": {}}}})
+    @app.get("/v1/events/stream", response_class=Response, responses=EVENT_STREAM | refusals(422))
     async def events_stream(
-        wanted: Annotated[FollowRequest, Query()], last_event_id: Annotated[int | None, Header()] = None
+        wanted: Annotated[FollowRequest, Query()],
+        last_event_id: Annotated[int | None, Header(ge=0, le=LAST_POSITION)] = None,
     ) -> Response:
         """Follow the journal from now on, or from behind `after`; a client that comes back says Last-Event-ID."""
-        return StreamingResponse(
-            events_after(service.delivery, wanted, last_event_id),
-            media_type="text/event-stream",
-            headers={"Cache-Control": "no-cache"},
-        )
+        position = wanted.after if last_event_id is None else last_event_id
+        return EventStream(followers, places, service.refused, wanted, position)
 
     @app.get("/v1/status")
     async def status() -> ServiceStatus:
@@ -111,20 +120,32 @@ def create_app(service: Service) -> FastAPI:
     async def schema() -> dict[str, Any]:
         return config.schema()
 
-    @app.get("/healthz")
-    async def healthz() -> JSONResponse:
+    @app.get("/healthz", responses={200: {"model": Health}, 503: {"model": Health | Refusal}})
+    async def healthz() -> Response:
         """Alive: the process answers, and the thread that owns the model lives."""
         alive = service.alive
         return JSONResponse({"ok": alive}, 200 if alive else 503)
 
-    @app.get("/readyz")
-    async def readyz() -> JSONResponse:
+    @app.get("/readyz", responses={200: {"model": Readiness}, 503: {"model": Readiness | Refusal}})
+    async def readyz() -> Response:
         """Ready: alive, and at least one camera is live."""
         states = {camera.name: camera.state for camera in service.cameras()}
         ready = service.alive and "live" in states.values()
         return JSONResponse({"ready": ready, "cameras": states}, 200 if ready else 503)
 
     return app
+
+
+def _description(app: FastAPI) -> dict[str, Any]:
+    """`/openapi.json` without the refusals of FastAPI's own shape, which nothing here answers."""
+    if app.openapi_schema is None:
+        schema = FastAPI.openapi(app)
+        for operation in (operation for path in schema["paths"].values() for operation in path.values()):
+            if "HTTPValidationError" in str(operation["responses"].get("422")):
+                del operation["responses"]["422"]
+        for name in ("HTTPValidationError", "ValidationError"):
+            schema["components"]["schemas"].pop(name, None)
+    return app.openapi_schema or {}
 
 
 def _wants_stream(body: AskRequest, accept: str) -> bool:
@@ -177,25 +198,3 @@ async def _whole(question: Question, bridge: Bridge) -> Answer:
                 return answer(question, finished)
             case Refused(error):
                 raise error
-
-
-async def _refused(request: Request, error: Exception) -> JSONResponse:
-    assert isinstance(error, ServeError)
-    headers = {"Retry-After": str(error.retry_after_s)} if error.retry_after_s else None
-    return JSONResponse(error.body(), error.status, headers)
-
-
-async def _invalid(request: Request, error: Exception) -> JSONResponse:
-    assert isinstance(error, RequestValidationError)
-    problems = [f"{'.'.join(str(part) for part in item['loc'][1:]) or 'body'}: {item['msg']}" for item in error.errors()]
-    if request.url.path.endswith("/ask"):
-        known = ", ".join(AskRequest.model_fields)
-        return await _refused(request, QuestionError("; ".join(problems), expected=f"a JSON object with {known}"))
-    known = ", ".join(WatchSettings.model_fields)
-    return await _refused(request, WatchError("; ".join(problems), expected=f"a JSON object with {known}"))
-
-
-async def _http_error(request: Request, error: Exception) -> JSONResponse:
-    assert isinstance(error, HTTPException)
-    body = {"error": {"code": "http", "message": f"{request.method} {request.url.path}: {error.detail}"}}
-    return JSONResponse(body, error.status_code, error.headers)

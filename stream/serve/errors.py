@@ -1,6 +1,13 @@
 """Errors of the service, each with the HTTP status it becomes.
 
     ServeError(StreamError)
+    ├── MalformedError       400: what came is no HTTP
+    ├── SlowHeadersError     408: headers that did not come in time
+    ├── SlowBodyError        408: a body that did not come in time
+    ├── LargeBodyError       413: a body longer than it may be
+    ├── WrongTypeError       415: a body that is no JSON by its own word
+    ├── JsonError            422: a body that cannot be read as JSON
+    ├── RequestError         422: a request that makes no sense, and is neither a question nor a watch
     ├── UnknownCameraError   404: no camera of that name
     ├── UnknownWatchError    404: the camera has no watch of that name
     ├── NoMediaError         404: no picture or clip of that
@@ -9,6 +16,8 @@
     ├── WatchError           422: a watch that cannot be kept
     ├── NotReadyError        503: nothing has been seen yet, or the service is stopping; Retry-After
     ├── CapacityError        503: as many questions or clips as are allowed are already there; Retry-After
+    ├── ConnectionsError     503: as many connections as are allowed are here; Retry-After
+    ├── FollowersError       503: as many followers of events as are allowed are here; Retry-After
     ├── UnreadableError      503: the journal cannot be read now; Retry-After
     ├── ClipError            503: a clip cannot be cut now: the recording or the disk is in trouble; Retry-After
     ├── UnkeptError          503: a watch cannot be written down now, so nothing has changed; Retry-After
@@ -42,6 +51,55 @@ class ServeError(StreamError):
         """The JSON answer."""
         parts = {"expected": self.expected, "got": self.got, "setting": self.setting}
         return {"error": {"code": self.code, "message": str(self), **{key: value for key, value in parts.items() if value}}}
+
+
+class MalformedError(ServeError):
+    """What came is no HTTP."""
+
+    status = 400
+    code = "bad_http"
+
+
+class SlowHeadersError(ServeError):
+    """Headers that did not come in time."""
+
+    status = 408
+    code = "slow_headers"
+
+
+class SlowBodyError(ServeError):
+    """A body that did not come in time."""
+
+    status = 408
+    code = "slow_body"
+
+
+class LargeBodyError(ServeError):
+    """A body longer than it may be."""
+
+    status = 413
+    code = "too_large"
+
+
+class WrongTypeError(ServeError):
+    """A body that is no JSON by its own word."""
+
+    status = 415
+    code = "wrong_type"
+
+
+class JsonError(ServeError):
+    """A body that cannot be read as JSON."""
+
+    status = 422
+    code = "bad_json"
+
+
+class RequestError(ServeError):
+    """A request that makes no sense, and is neither a question nor a watch."""
+
+    status = 422
+    code = "bad_request"
 
 
 class UnknownCameraError(ServeError):
@@ -98,6 +156,20 @@ class CapacityError(ServeError):
 
     status = 503
     code = "at_capacity"
+
+
+class ConnectionsError(ServeError):
+    """As many connections as are allowed are here."""
+
+    status = 503
+    code = "too_many_connections"
+
+
+class FollowersError(ServeError):
+    """As many followers of events as are allowed are here."""
+
+    status = 503
+    code = "too_many_followers"
 
 
 class UnreadableError(ServeError):

@@ -1,30 +1,32 @@
 """The journal over HTTP: pages, and a stream that follows it.
 
-In: what a client wants to see. Out: entries as JSON, or as server-sent events. A follower reads the journal at its own pace: one
-that is slow is late, and holds up nobody.
+In: what a client wants to see. Out: entries as JSON, or as server-sent events, to as many as there are places for.
 """
 
 from __future__ import annotations
 
 import asyncio
-import contextlib
-import time
-from collections.abc import AsyncIterator
+from collections import Counter
 from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field
+from starlette.responses import StreamingResponse
+from starlette.types import Receive, Scope, Send
 
 from stream.errors import JournalError
-from stream.journal import Entry, Query, Writer
+from stream.journal import Query
 from stream.journal.entry import position_of
 from stream.journal.journal import LARGEST_PAGE
 from stream.serve.delivery import Delivery
-from stream.serve.errors import RETRY_AFTER_S, UnreadableError
-from stream.serve.wire import JournalPage, journal_entry, server_sent_event
+from stream.serve.errors import RETRY_AFTER_S, FollowersError, UnreadableError
+from stream.serve.followers import Followers
+from stream.serve.places import Places
+from stream.serve.refusals import refusal
+from stream.serve.wire import JournalPage, journal_entry
 
-HEARTBEAT_S = 15.0
-"""A comment this often tells proxies and clients that the connection lives."""
-AT_ONCE = 100
+LAST_POSITION = 1 << 61
+"""Far behind what any clock makes, and still an integer to a database."""
+LONGEST_NAME = 128
 FARTHEST_S = 1e12
 """Seconds since the epoch that still make a position."""
 
@@ -34,16 +36,16 @@ Kind = Literal["boundary", "watch", "question", "answer", "dropped"]
 class FollowRequest(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
-    camera: str | None = None
+    camera: str | None = Field(default=None, max_length=LONGEST_NAME)
     kind: Kind | None = None
-    after: int | None = Field(default=None, ge=0, le=1 << 61, description="go on behind this position")
+    after: int | None = Field(default=None, ge=0, le=LAST_POSITION, description="go on behind this position")
 
     def query(self) -> Query:
         return Query(camera=self.camera, kind=self.kind)
 
 
 class EventsRequest(FollowRequest):
-    id: str | None = None
+    id: str | None = Field(default=None, max_length=LONGEST_NAME)
     since: float | None = Field(default=None, ge=0, le=FARTHEST_S, description="UTC epoch seconds")
     until: float | None = Field(default=None, ge=0, le=FARTHEST_S, description="UTC epoch seconds")
     limit: int = Field(default=100, ge=1, le=LARGEST_PAGE)
@@ -71,50 +73,35 @@ async def events_page(delivery: Delivery, wanted: EventsRequest) -> JournalPage:
     return JournalPage(entries=[journal_entry(entry) for entry in page.entries], next=page.next)
 
 
-async def events_after(delivery: Delivery, wanted: FollowRequest, last_event_id: int | None) -> AsyncIterator[bytes]:
-    """Server-sent events `entry`, until the client leaves or the service stops."""
-    after = last_event_id if last_event_id is not None else wanted.after
-    query = wanted.query()
-    yield b": following\n\n"
-    async for entry in _follow(delivery, delivery.writer.last_put if after is None else after):
-        if entry is None:
-            yield b": still here\n\n"
-        elif query.takes(entry):
-            yield server_sent_event("entry", journal_entry(entry), number=entry.position)
+class EventStream(StreamingResponse):
+    """Follows the journal from now on, or from behind a position, where there is a place for one more."""
+
+    def __init__(
+        self, followers: Followers, places: Places, refused: Counter[str], wanted: FollowRequest, position: int | None
+    ) -> None:
+        super().__init__(
+            followers.follow(wanted.query(), position), media_type="text/event-stream", headers={"Cache-Control": "no-cache"}
+        )
+        self._places, self._refused = places, refused
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        address = scope["client"][0] if scope.get("client") else ""
+        if not self._places.take(address):
+            error = _too_many(self._places)
+            self._refused[error.code] += 1
+            await refusal(error)(scope, receive, send)
+            return
+        try:
+            await super().__call__(scope, receive, send)
+        finally:
+            self._places.give_back(address)
 
 
-async def _follow(delivery: Delivery, position: int) -> AsyncIterator[Entry | None]:
-    """Every entry behind a position, as soon as it may be told; None now and then while nothing happens."""
-    writer, loop, news = delivery.writer, asyncio.get_running_loop(), asyncio.Event()
-
-    def hear() -> None:
-        with contextlib.suppress(RuntimeError):  # the loop has closed: nobody is left to tell
-            loop.call_soon_threadsafe(news.set)
-
-    writer.listen(hear)
-    told_s = time.monotonic()
-    try:
-        while not delivery.closing:
-            news.clear()
-            for entry in await _read(writer, position):
-                position, told_s = entry.position, time.monotonic()
-                news.set()
-                yield entry
-            with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(HEARTBEAT_S):
-                    await news.wait()
-            if time.monotonic() - told_s >= HEARTBEAT_S:
-                told_s = time.monotonic()
-                yield None
-    finally:
-        writer.unlisten(hear)
-
-
-async def _read(writer: Writer, position: int) -> list[Entry]:
-    """What cannot be read now comes with the next news."""
-    found = writer.after(position, AT_ONCE)
-    if found is not None:
-        return found
-    with contextlib.suppress(JournalError):
-        return await asyncio.to_thread(writer.read_after, position, AT_ONCE)
-    return []
+def _too_many(places: Places) -> FollowersError:
+    return FollowersError(
+        f"expected at most {places.number} followers, {places.per_address} of one address, and so many are here; come back later, "
+        "or raise server.max_followers or server.max_share_per_address",
+        expected=f"at most {places.number} followers, {places.per_address} of one address",
+        setting="server.max_followers",
+        retry_after_s=RETRY_AFTER_S,
+    )

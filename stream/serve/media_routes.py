@@ -8,7 +8,7 @@ from __future__ import annotations
 import hashlib
 import math
 from http import HTTPStatus
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 from fastapi import APIRouter, Query, Request
 from fastapi.responses import Response
@@ -16,6 +16,7 @@ from starlette.datastructures import Headers
 
 from stream.errors import JournalError
 from stream.journal import Query as Wanted
+from stream.refusals import Responses, refusals
 from stream.serve.clip_cache import ETAG_BYTES
 from stream.serve.clips import Asked
 from stream.serve.errors import RETRY_AFTER_S, NoMediaError, UnreadableError, nothing_seen
@@ -26,8 +27,14 @@ if TYPE_CHECKING:
 
 AROUND_S = 3.0
 """Of what was before an event, and after it, in its clip."""
-_JPEG: dict[int | str, dict[str, Any]] = {200: {"content": {"image/jpeg": {}}}}
-_MP4: dict[int | str, dict[str, Any]] = {200: {"content": {"video/mp4": {}}}}
+_UNCHANGED: Responses = {304: {"description": "the client has it: its If-None-Match names it"}}
+_JPEG: Responses = {200: {"content": {"image/jpeg": {}}}, **_UNCHANGED, **refusals(404)}
+_MP4: Responses = {
+    200: {"content": {"video/mp4": {}}},
+    206: {"content": {"video/mp4": {}}, "description": "the bytes that Range asked for"},
+    **_UNCHANGED,
+    **refusals(404, 416, 422),
+}
 
 
 def media_routes(service: Service) -> APIRouter:

@@ -23,7 +23,8 @@ from stream.serve.folders import check_recordings, lock_data
 if TYPE_CHECKING:
     from ov2.model import OV2Model
 
-BACKLOG = 128
+BACKLOG = 1024
+"""Connections that may wait to be taken; the system may allow fewer."""
 
 
 def serve(config: Config, *, ready: Callable[[str], None] = lambda line: None) -> int:

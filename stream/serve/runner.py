@@ -11,17 +11,25 @@ import json
 import os
 import signal
 import socket
+from collections import Counter
 from collections.abc import Callable, Iterator
+from functools import partial
+from typing import cast
 
 import uvicorn
 
 from ov2.model import OV2Model
 from stream.serve.app import create_app
-from stream.serve.config import Config
+from stream.serve.config import Config, ServerSettings
+from stream.serve.connection import Connection
+from stream.serve.places import Places
+from stream.serve.run import BACKLOG
 from stream.serve.service import Service
 
 CLOSING_S = 2
 """How long open connections may take to close."""
+ACCEPTED_AT_ONCE = 16
+"""Connections that are taken in one pass of the event loop: asyncio takes as many as may wait, and other requests wait for it."""
 
 
 class _Server(uvicorn.Server):
@@ -30,6 +38,11 @@ class _Server(uvicorn.Server):
     @contextlib.contextmanager
     def capture_signals(self) -> Iterator[None]:
         yield
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        await super().startup(sockets)
+        for listening in sockets or ():
+            listening.listen(BACKLOG)  # again: what asyncio takes at once is not all that may wait
 
 
 class Runner:
@@ -44,7 +57,14 @@ class Runner:
         self.loop: asyncio.AbstractEventLoop | None = None
         self._server = _Server(
             uvicorn.Config(
-                create_app(self.service), log_config=None, access_log=False, lifespan="off", timeout_graceful_shutdown=CLOSING_S
+                create_app(self.service),
+                http=_connections(config.server, self.service.refused),
+                ws="none",
+                log_config=None,
+                access_log=False,
+                lifespan="off",
+                backlog=ACCEPTED_AT_ONCE,
+                timeout_graceful_shutdown=CLOSING_S,
             )
         )
 
@@ -81,3 +101,10 @@ class Runner:
                 "mqtt": {"host": mqtt.host, "port": mqtt.port, "prefix": mqtt.prefix, "embedded": mqtt.embedded},
             }
         )
+
+
+def _connections(settings: ServerSettings, refused: Counter[str]) -> type[asyncio.Protocol]:
+    """What makes the protocol of each connection."""
+    places = Places(settings.max_connections, settings.max_share_per_address)
+    made = partial(Connection, settings=settings, places=places, refused=refused)
+    return cast(type[asyncio.Protocol], made)  # uvicorn only calls it

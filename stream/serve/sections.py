@@ -229,6 +229,26 @@ class ServerSettings(Section):
     max_questions: int = Field(default=16, ge=1, le=100_000, description="questions waiting or being answered; more get 503")
     max_branches: int = Field(default=4, ge=1, le=10_000, description="questions answered at the same time")
     max_tokens: int = Field(default=256, ge=1, le=1_000_000, description="longest answer a client may ask for")
+    max_connections: int = Field(default=512, ge=1, le=100_000, description="connections at a time; more get 503")
+    max_followers: int = Field(
+        default=128, ge=1, le=100_000, description="clients of /v1/events/stream at a time; more get 503"
+    )
+    max_share_per_address: float = Field(
+        default=0.5, gt=0, le=1, description="share of connections, and of followers, that one client address may hold"
+    )
+    header_timeout_s: float = Field(default=10.0, gt=0, le=LONGEST_S, description="longest time a request's headers may take")
+    body_timeout_s: float = Field(
+        default=10.0, gt=0, le=LONGEST_S, description="longest time a request's body may take; then 408"
+    )
+    write_timeout_s: float = Field(
+        default=20.0,
+        gt=0,
+        le=LONGEST_S,
+        description="longest time a client may leave what is sent to it unread; then it is dropped",
+    )
+    max_body_kb: int = Field(
+        default=64, ge=1, le=1_000_000, description="longest body of a request in JSON; longer ones get 413"
+    )
 
 
 class EngineOptions(Section):

@@ -7,19 +7,22 @@ from __future__ import annotations
 
 import json
 from dataclasses import asdict
-from typing import Any
+from typing import Annotated, Any
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 
 from ov2.sampling import MOST_SEED, MOST_TEMPERATURE, MOST_TOKENS, Sampling
 from stream.journal import Entry
 from stream.memory.plan import Mode
+from stream.quantities import Real, Whole
 from stream.serve.question import Finished, Question
 from stream.serve.timeline import GroupMark
 from stream.watch.settings import WatchSettings
 
 LONGEST_QUESTION = 2000
 """Characters."""
+Moment = Annotated[str, StringConstraints(max_length=64)]
+"""A time in words."""
 
 
 class AskRequest(BaseModel):
@@ -28,14 +31,14 @@ class AskRequest(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
     question: str = Field(max_length=LONGEST_QUESTION)
-    max_tokens: int = Field(default=64, ge=1, le=MOST_TOKENS)
-    temperature: float = Field(default=0.0, ge=0, le=MOST_TEMPERATURE, allow_inf_nan=False)
-    top_p: float = Field(default=1.0, gt=0, le=1, allow_inf_nan=False)
-    seed: int | None = Field(default=None, ge=0, le=MOST_SEED)
-    since: str | float | None = Field(
+    max_tokens: Whole = Field(default=64, ge=1, le=MOST_TOKENS)
+    temperature: Real = Field(default=0.0, ge=0, le=MOST_TEMPERATURE)
+    top_p: Real = Field(default=1.0, gt=0, le=1)
+    seed: Whole | None = Field(default=None, ge=0, le=MOST_SEED)
+    since: Moment | Real | None = Field(
         default=None, description="look no further back: epoch seconds, an ISO time, or as far back as -10m"
     )
-    until: str | float | None = Field(default=None, description="look at nothing later, given like since")
+    until: Moment | Real | None = Field(default=None, description="look at nothing later, given like since")
     recall: Mode = Field(
         default="auto", description="auto: look back where the question asks for it; window: never; memory: whatever it names"
     )
@@ -222,6 +225,19 @@ class ServiceStatus(BaseModel):
     refused: dict[str, int]
     watches: dict[str, int]
     journal: JournalStatus
+
+
+class Health(BaseModel):
+    """Whether the process answers and the thread that owns the model lives."""
+
+    ok: bool
+
+
+class Readiness(BaseModel):
+    """Whether at least one camera is live; the state of each."""
+
+    ready: bool
+    cameras: dict[str, str]
 
 
 def journal_entry(entry: Entry) -> JournalEntry:

@@ -11,6 +11,7 @@ from typing import Annotated, Literal, Self
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints, field_validator, model_validator
 
+from stream.quantities import Real, Whole
 from stream.watch.schedule import Schedule
 from stream.watch.zone import Polygon, check_polygon
 
@@ -44,16 +45,16 @@ class WatchSettings(BaseModel):
         min_length=1, max_length=LONGEST_SENTENCE, description="what to watch for, in your words, or a question"
     )
     enabled: bool = True
-    threshold: float = Field(default=0.5, gt=0, lt=1, description="probability from which it holds")
-    release: float = Field(default=0.05, gt=0, lt=1, description="probability down to which it holds no longer")
-    confirm: int = Field(default=2, ge=1, le=100, description="judgements in a row that must agree")
-    min_duration_s: float = Field(default=0.0, ge=0, description="how long it must hold before it is told")
-    cool_down_s: float = Field(default=2.0, ge=0, description="least time from the end of an event to the next")
-    update_every_s: float = Field(default=5.0, gt=0, description="least time between two updates of an event that lasts")
+    threshold: Real = Field(default=0.5, gt=0, lt=1, description="probability from which it holds")
+    release: Real = Field(default=0.05, gt=0, lt=1, description="probability down to which it holds no longer")
+    confirm: Whole = Field(default=2, ge=1, le=100, description="judgements in a row that must agree")
+    min_duration_s: Real = Field(default=0.0, ge=0, description="how long it must hold before it is told")
+    cool_down_s: Real = Field(default=2.0, ge=0, description="least time from the end of an event to the next")
+    update_every_s: Real = Field(default=5.0, gt=0, description="least time between two updates of an event that lasts")
     schedule: tuple[str, ...] = Field(
         default=(), description='when it is armed, local time: "mon-fri 08:00-18:00"; empty: always'
     )
-    zone: tuple[Polygon, ...] = Field(
+    zone: tuple[tuple[tuple[Real, Real], ...], ...] = Field(
         default=(),
         max_length=MOST_POLYGONS,
         description="polygons of [x, y] from 0 to 1; what is outside all of them does not count",

@@ -18,6 +18,7 @@ from http import HTTPStatus
 
 from stream.codec.annexb import join_annexb
 from stream.webrtc.errors import RefusalError, bad_sdp
+from stream.webrtc.transport import check_transport
 
 KNOWN_PROFILE = "42e01f"
 """Constrained baseline 3.1, which every WebRTC library knows (RFC 7742 6.2)."""
@@ -28,6 +29,8 @@ _FMTP = re.compile(r"a=fmtp:(\d+) (.*)")
 _ABOUT_PAYLOAD = re.compile(r"a=(?:rtpmap|fmtp|rtcp-fb):(\S+)")
 _PROFILE = re.compile(r"profile-level-id=[0-9A-Fa-f]{6}")
 _DIRECTIONS = ("sendrecv", "sendonly", "recvonly", "inactive")
+_LARGEST = {1: 256, 3: 2**31 - 1, 5: 65535}
+"""Of a candidate: component, priority and port, by where they stand (RFC 8839 5.1)."""
 _LINE = re.compile(r"[a-z]=[^\x00\r\n]*")
 
 
@@ -77,6 +80,7 @@ class Offer:
             raise bad_sdp("expected audio and video alone, got a data channel; leave it out")
         self._video = self._find_video(sends)
         self.payload = self._choose(profile)
+        check_transport(self._head, self._sections)
 
     def _find_video(self, sends: bool) -> int:
         wanted = ("sendrecv", "sendonly") if sends else ("sendrecv", "recvonly")
@@ -175,9 +179,13 @@ def parse_fragment(body: bytes) -> Fragment:
 def _checked(candidate: str) -> str:
     """Raises `RefusalError` unless it reads foundation, component, transport, priority, address, port, `typ`, type (RFC 8839 5.1)."""
     parts = candidate.split()
-    if len(parts) < 8 or parts[6] != "typ" or not all(parts[index].isdigit() for index in (1, 3, 5)):
+    if len(parts) < 8 or parts[6] != "typ" or not all(_is_number(parts[index], most) for index, most in _LARGEST.items()):
         raise bad_sdp("expected candidates of the form `FOUNDATION COMPONENT udp PRIORITY ADDRESS PORT typ TYPE`, got another")
     return candidate
+
+
+def _is_number(text: str, most: int) -> bool:
+    return text.isascii() and text.isdecimal() and len(text) <= 10 and int(text) <= most
 
 
 def _lines(body: bytes) -> list[str]:

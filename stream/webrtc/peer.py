@@ -24,7 +24,7 @@ from aiortc import RTCConfiguration, RTCIceGatherer, RTCIceServer, RTCIceTranspo
 from aiortc.exceptions import OperationError
 from aiortc.sdp import candidate_from_sdp, candidate_to_sdp
 
-from stream.webrtc.errors import bad_sdp
+from stream.webrtc.errors import RefusalError, bad_sdp
 from stream.webrtc.offers import Fragment, Offer
 from stream.webrtc.settings import WebRtcSettings
 
@@ -55,17 +55,23 @@ class Peer:
     async def answer(self, offer: Offer, prepare: Callable[[Any], None]) -> str:
         """The answer to an offer, all candidates in it. `prepare` gets the video transceiver before anything flows. Raises `RefusalError`."""
         try:
-            await self.connection.setRemoteDescription(RTCSessionDescription(offer.for_aiortc(), "offer"))
+            return await self._answer(offer, prepare)
+        except (RefusalError, OSError):
+            raise
         except OperationError:
             raise bad_sdp(
                 "expected codecs that we know in every media section; offer H.264 video, and Opus or no audio"
             ) from None
-        except (ValueError, AssertionError, IndexError, KeyError, AttributeError, TypeError) as error:
-            # aiortc's parser takes what it is given for granted
-            raise bad_sdp(
-                f"expected an offer of a WebRTC client (ICE, DTLS, rtcp-mux), got one that cannot be read: {error}"
-            ) from None
-        self._video = next(each for each in self.connection.getTransceivers() if each._offerDirection not in (None, "inactive"))
+        except Exception as error:  # the barrier between a client's words and aiortc, which takes what it is given for granted
+            log.info("an offer could not be answered: %r", error)
+            raise bad_sdp("expected an offer of a WebRTC client (ICE, DTLS, rtcp-mux), got one that cannot be read") from error
+
+    async def _answer(self, offer: Offer, prepare: Callable[[Any], None]) -> str:
+        await self.connection.setRemoteDescription(RTCSessionDescription(offer.for_aiortc(), "offer"))
+        flowing = [each for each in self.connection.getTransceivers() if each._offerDirection not in (None, "inactive")]
+        if not flowing:
+            raise bad_sdp("expected one section of video that flows, got none")
+        self._video = flowing[0]
         prepare(self._video)
         for each in self.connection.getTransceivers():
             transport = each.receiver.transport
@@ -89,8 +95,15 @@ class Peer:
         return str(self._transport._connection.remote_username or "")
 
     async def add_candidates(self, fragment: Fragment) -> None:
+        """Raises `RefusalError`."""
+        await self._add(self._transport, fragment)
+
+    async def _add(self, transport: RTCIceTransport, fragment: Fragment) -> None:
         for each in fragment.candidates:
-            await self._transport.addRemoteCandidate(candidate_from_sdp(each.line))
+            try:
+                await transport.addRemoteCandidate(candidate_from_sdp(each.line))
+            except ValueError as error:
+                raise bad_sdp("expected candidates with an address, and no more after their end, got another") from error
 
     async def restart(self, fragment: Fragment) -> str:
         """Begin ICE anew with the client's new credentials; gives ours as a fragment (RFC 9725 4.3.2). Raises `RefusalError`."""
@@ -105,8 +118,7 @@ class Peer:
         fresh = gatherer._connection
         fresh._queue = transport._connection._queue
         fresh.remote_username, fresh.remote_password = fragment.username, fragment.password
-        for each in fragment.candidates:
-            await RTCIceTransport(gatherer).addRemoteCandidate(candidate_from_sdp(each.line))
+        await self._add(RTCIceTransport(gatherer), fragment)
         self._restarting = asyncio.create_task(self._move(transport, gatherer))
         ours = gatherer.getLocalParameters()
         lines = [f"a=ice-ufrag:{ours.usernameFragment}", f"a=ice-pwd:{ours.password}", "m=video 9 UDP/TLS/RTP/SAVPF 0"]

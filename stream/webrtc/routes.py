@@ -16,6 +16,7 @@ from fastapi import APIRouter, Request
 from fastapi.responses import HTMLResponse, JSONResponse, Response
 from fastapi.routing import APIRoute
 
+from stream.refusals import refusals
 from stream.webrtc.desk import WebRtcDesk
 from stream.webrtc.errors import RefusalError
 from stream.webrtc.settings import IceServer, WebRtcSettings
@@ -28,14 +29,24 @@ METHODS = "OPTIONS, GET, HEAD, POST, PATCH, DELETE"
 PREFLIGHT_S = 3600
 STYLE_LINK, SCRIPT_LINK = '<link rel="stylesheet" href="page.css">', '<script src="page.js"></script>'
 """How the pages name what they share."""
-EMPTY: dict[str, Any] = {"status_code": HTTPStatus.NO_CONTENT, "response_class": Response, "include_in_schema": False}
+OFFER: dict[str, Any] = {
+    "status_code": HTTPStatus.CREATED,
+    "response_class": Response,
+    "responses": {201: {"content": {SDP: {}}}} | refusals(404, 406, 409, 413, 415, 422, 501),
+}
+CHANGE: dict[str, Any] = {
+    "response_class": Response,
+    "responses": {200: {"content": {FRAGMENT: {}}}, 204: {"description": "taken"}} | refusals(404, 412, 413, 415, 422, 428),
+}
+EMPTY: dict[str, Any] = {"status_code": HTTPStatus.NO_CONTENT, "response_class": Response}
+EMPTY_SESSION: dict[str, Any] = EMPTY | {"responses": refusals(404)}
 
 
 def webrtc_routes(desk: WebRtcDesk) -> APIRouter:
     """`/whip/NAME` and `/whep/NAME`, the URLs of their sessions, `/publish/NAME` and `/live/NAME`."""
     router = APIRouter(route_class=_answering(desk))
 
-    @router.post("/whip/{name}", status_code=HTTPStatus.CREATED, response_class=Response)
+    @router.post("/whip/{name}", **OFFER)
     async def publish(name: str, request: Request) -> Response:
         """Publish to a camera of `url: whip`: an SDP offer in, the answer out, the session's URL in Location."""
         _check_type(request, SDP)
@@ -43,7 +54,7 @@ def webrtc_routes(desk: WebRtcDesk) -> APIRouter:
         session, answer = await desk.publish(name, _holder(request), await _body(request, desk.settings))
         return _created(request, session.id, session.etag, answer, desk.settings)
 
-    @router.post("/whep/{name}", status_code=HTTPStatus.CREATED, response_class=Response)
+    @router.post("/whep/{name}", **OFFER)
     async def watch(name: str, request: Request) -> Response:
         """Watch a camera: its own pictures, not encoded again."""
         _check_type(request, SDP)
@@ -51,8 +62,8 @@ def webrtc_routes(desk: WebRtcDesk) -> APIRouter:
         session, answer = await desk.watch(name, _holder(request), await _body(request, desk.settings))
         return _created(request, session.id, session.etag, answer, desk.settings)
 
-    @router.patch("/whip/{name}/{secret}", response_class=Response, include_in_schema=False)
-    @router.patch("/whep/{name}/{secret}", response_class=Response, include_in_schema=False)
+    @router.patch("/whip/{name}/{secret}", **CHANGE)
+    @router.patch("/whep/{name}/{secret}", **CHANGE)
     async def patch(name: str, secret: str, request: Request) -> Response:
         """Later ICE candidates, or ICE anew (RFC 9725 4.3)."""
         session = desk.session(_kind(request), name, secret)
@@ -63,43 +74,47 @@ def webrtc_routes(desk: WebRtcDesk) -> APIRouter:
             return Response(status_code=HTTPStatus.NO_CONTENT, headers=headers)
         return Response(answer, media_type=FRAGMENT, headers=headers)
 
-    @router.delete("/whip/{name}/{secret}", response_class=Response, include_in_schema=False)
-    @router.delete("/whep/{name}/{secret}", response_class=Response, include_in_schema=False)
+    @router.delete("/whip/{name}/{secret}", response_class=Response, responses=refusals(404))
+    @router.delete("/whep/{name}/{secret}", response_class=Response, responses=refusals(404))
     async def end(name: str, secret: str, request: Request) -> Response:
         """The end of a session."""
         await desk.session(_kind(request), name, secret).end()
         return Response(status_code=HTTPStatus.OK)
 
-    @router.api_route("/whip/{name}", methods=["GET", "HEAD"], **EMPTY)
-    @router.api_route("/whep/{name}", methods=["GET", "HEAD"], **EMPTY)
+    @router.get("/whip/{name}", **EMPTY)
+    @router.head("/whip/{name}", **EMPTY)
+    @router.get("/whep/{name}", **EMPTY)
+    @router.head("/whep/{name}", **EMPTY)
     async def nothing(name: str) -> Response:
         """Reserved by RFC 9725 4.1: something, and nothing in it."""
         return Response(status_code=HTTPStatus.NO_CONTENT)
 
-    @router.api_route("/whip/{name}/{secret}", methods=["GET", "HEAD"], **EMPTY)
-    @router.api_route("/whep/{name}/{secret}", methods=["GET", "HEAD"], **EMPTY)
+    @router.get("/whip/{name}/{secret}", **EMPTY_SESSION)
+    @router.head("/whip/{name}/{secret}", **EMPTY_SESSION)
+    @router.get("/whep/{name}/{secret}", **EMPTY_SESSION)
+    @router.head("/whep/{name}/{secret}", **EMPTY_SESSION)
     async def nothing_more(name: str, secret: str, request: Request) -> Response:
         """The same of a session, while it runs."""
         return Response(status_code=HTTPStatus.NO_CONTENT, headers={"ETag": desk.session(_kind(request), name, secret).etag})
 
-    @router.options("/whip/{name}", response_class=Response, include_in_schema=False)
-    @router.options("/whep/{name}", response_class=Response, include_in_schema=False)
+    @router.options("/whip/{name}", response_class=Response)
+    @router.options("/whep/{name}", response_class=Response)
     async def options(name: str) -> Response:
         """What may be posted (RFC 9725 4.2), and to browsers, from where. Servers with a password are told with the answer alone."""
         return Response(headers={"Accept-Post": SDP, **_links(desk.settings, secrets=False)})
 
-    @router.options("/whip/{name}/{secret}", response_class=Response, include_in_schema=False)
-    @router.options("/whep/{name}/{secret}", response_class=Response, include_in_schema=False)
+    @router.options("/whip/{name}/{secret}", response_class=Response)
+    @router.options("/whep/{name}/{secret}", response_class=Response)
     async def session_options(name: str, secret: str) -> Response:
         """What may be patched."""
         return Response(headers={"Accept-Patch": FRAGMENT})
 
-    @router.get("/publish/{name}", response_class=HTMLResponse, include_in_schema=False)
+    @router.get("/publish/{name}", response_class=HTMLResponse)
     async def publish_page(name: str) -> HTMLResponse:
         """A page that publishes the camera of a phone or a laptop."""
         return _page("publish.html")
 
-    @router.get("/live/{name}", response_class=HTMLResponse, include_in_schema=False)
+    @router.get("/live/{name}", response_class=HTMLResponse)
     async def live_page(name: str) -> HTMLResponse:
         """A page that shows a camera live."""
         return _page("live.html")
