@@ -15,8 +15,8 @@ from ov2_cli.processes.ports import HOST
 
 FILM_S = 12.0
 """How long each is served. It takes a reader of no bounds to well over a gigabyte."""
-COME_S = 20.0
-"""The service comes back to a camera within its longest pause."""
+COME_S = 40.0
+"""The service comes back to a camera within its longest pause, once the reader that hung is ended."""
 LARGEST_READER_BYTES = 600 << 20
 """PyAV's code, and an access unit of 16 MiB with its copies."""
 BLOCK = 1 << 18
