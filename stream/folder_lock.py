@@ -17,7 +17,7 @@ _LONGEST_PID = 20
 
 
 class FolderLock:
-    """Held from the beginning to `release`. The file stays: who removed it could remove another's.
+    """Held from the beginning to `release`. The file stays: who removed it could remove another's. `num_bytes`: what it takes.
 
     Raises `FolderTakenError`, which names the process that has it, and `OSError` where the folder cannot be made or written."""
 
@@ -27,7 +27,7 @@ class FolderLock:
         try:
             fcntl.flock(self._fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
             os.ftruncate(self._fd, 0)
-            os.pwrite(self._fd, f"{os.getpid()}\n".encode(), 0)
+            self.num_bytes = os.pwrite(self._fd, f"{os.getpid()}\n".encode(), 0)
         except OSError as error:
             holder = os.pread(self._fd, _LONGEST_PID, 0).strip()
             os.close(self._fd)

@@ -80,8 +80,9 @@ class RollingFiles:
 
     @property
     def num_bytes(self) -> int:
-        """Bytes of all files of the log, those that are staged included."""
-        return sum(each.num_bytes for each in self._finished) + (self._file.num_bytes if self._file is not None else 0)
+        """Bytes of all files of the log, its lock and those that are staged included."""
+        finished = sum(each.num_bytes for each in self._finished)
+        return self._lock.num_bytes + finished + (self._file.num_bytes if self._file is not None else 0)
 
     def recover(self) -> None:
         """Index segments that a crash left without one."""
