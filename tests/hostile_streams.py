@@ -128,7 +128,9 @@ def rtsp_camera(packets: Callable[[], Iterator[bytes]]) -> Served:
         with peer.makefile("rb") as reader:
             while request := _request(reader):
                 method, sequence = request
-                head = {"DESCRIBE": "Content-Type: application/sdp\r\n", "SETUP": f"Transport: {_INTERLEAVED}\r\n"}.get(method, "")
+                head = {"DESCRIBE": "Content-Type: application/sdp\r\n", "SETUP": f"Transport: {_INTERLEAVED}\r\n"}.get(
+                    method, ""
+                )
                 body = described if method == "DESCRIBE" else ""
                 answer = f"RTSP/1.0 200 OK\r\nCSeq: {sequence}\r\nSession: 1\r\n{head}Content-Length: {len(body)}\r\n\r\n{body}"
                 peer.sendall(answer.encode())

@@ -13,7 +13,8 @@ from stream.codec.parameter_sets import LARGEST_PICTURE_PX
 from stream.errors import SettingsError, TooLargeError
 
 MIB = 1 << 20
-LARGE_UNIT, LARGE_PICTURE, READER_MEMORY = "large_access_unit", "large_picture", "reader_memory"
+LARGE_UNIT, LARGE_PICTURE, LARGE_PLAYLIST = "large_access_unit", "large_picture", "large_playlist"
+READER_MEMORY = "reader_memory"
 """How it is counted among a camera's drops."""
 
 

@@ -44,6 +44,10 @@ class Opened(NamedTuple):
     container: av.container.InputContainer
     fetcher: Fetcher | None = None
 
+    def picture_came(self) -> None:
+        if self.fetcher is not None:
+            self.fetcher.intake.picture_came()
+
     def close(self) -> None:
         self.container.close()
         if self.fetcher is not None:

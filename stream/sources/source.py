@@ -179,6 +179,7 @@ class Source:
                 break
             in_a_row = 0
             num_read += 1
+            self._opened.picture_came()
             if packet.is_corrupt:
                 self.skipped["damaged"] += 1
                 continue
