@@ -107,7 +107,8 @@ class Publisher:
 
         async def fragment(data: bytes) -> None:
             if not is_media(data):
-                return await send(data)
+                await send(data)
+                return
             at = 12 + 4 * (data[0] & 15)
             at += 4 + 4 * int.from_bytes(data[at + 2 : at + 4], "big") if data[0] & 16 else 0
             head = data[:1] + bytes([data[1] & 127]) + data[2:4] + bytes(4) + data[8:at]
