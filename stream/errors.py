@@ -2,6 +2,7 @@
 
 StreamError
 ├── SourceError       a camera or file that cannot be opened or read (credentials are never in the text)
+│   └── TooLargeError          what came is larger than what is taken: a picture, its bytes, the memory that it needs
 ├── CodecError        a stream whose codec we cannot take evidence from
 ├── SettingsError     a setting that is unknown or out of range
 ├── PacketLogError    a packet log that cannot be read or written
@@ -22,6 +23,18 @@ class StreamError(Exception):
 
 class SourceError(StreamError):
     """A camera or file that cannot be opened or read."""
+
+
+class TooLargeError(SourceError):
+    """What came is larger than what is taken. `reason`: the word under which it is counted."""
+
+    def __init__(self, reason: str, text: str) -> None:
+        super().__init__(text)
+        self.reason = reason
+
+    def at(self, place: str) -> TooLargeError:
+        """The same, with the camera or the address in front."""
+        return TooLargeError(self.reason, f"{place}: {self}")
 
 
 class CodecError(StreamError):

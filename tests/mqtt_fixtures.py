@@ -16,6 +16,8 @@ import pytest
 from journal_fixtures import delivering, run
 from ports import free_port
 from programs import require
+from stopping import stop
+from waiting import until
 
 from stream.events.address import Broker
 from stream.events.incoming import Incoming
@@ -49,26 +51,19 @@ class Mosquitto:
             lines += [f"cafile {tls}/ca.pem", f"certfile {tls}/server.pem", f"keyfile {tls}/server.key"]
             lines += ["require_certificate true"]
         self._config.write_text("\n".join(lines) + "\n")
-        self._process: subprocess.Popen[str] | None = None
+        self._log = folder / "mosquitto.log"
+        self.process: subprocess.Popen[str] | None = None
 
     def start(self) -> None:
-        self._process = subprocess.Popen([MOSQUITTO, "-c", self._config], stderr=subprocess.PIPE, text=True)
-        assert self._process.stderr is not None
-        for line in self._process.stderr:
-            if "running" in line:
-                self._rest = threading.Thread(target=self._process.stderr.read)  # so that its log never blocks it
-                self._rest.start()
-                return
-        raise AssertionError("mosquitto did not start")
+        with self._log.open("w") as log:  # a pipe that nobody reads would block it
+            self.process = process = subprocess.Popen([MOSQUITTO, "-c", self._config], stderr=log, text=True)
+        until(lambda: "running" in self._log.read_text() or process.poll() is not None)
+        assert process.poll() is None, self._log.read_text()
 
     def stop(self) -> None:
-        if self._process is not None:
-            self._process.terminate()
-            self._process.wait(WAIT_S)
-            self._rest.join(WAIT_S)
-            assert self._process.stderr is not None
-            self._process.stderr.close()
-            self._process = None
+        process, self.process = self.process, None
+        if process is not None:
+            stop(process)
 
 
 class Listener:

@@ -8,6 +8,7 @@ import json
 import threading
 import time
 from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
@@ -157,6 +158,7 @@ def start(model: Any, tmp_path: Path) -> Iterator[Start]:
         started.append(RunningService({"cameras": cameras, "server": {"port": 0}, "data": data, **more}, model))
         return started[-1]
 
-    yield start_one
-    for service in started:
-        service.end()
+    with ExitStack() as ending:  # all of them, though one should fail to
+        yield start_one
+        for service in started:
+            ending.callback(service.end)

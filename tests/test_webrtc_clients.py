@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 from programs import SYSTEM_PYTHON
+from stopping import stop
 from waiting import until
 from webrtc_fixtures import reader, serve, started
 from webrtc_peers import decoded
@@ -53,8 +54,7 @@ class Gst:
         self.process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
 
     def close(self) -> None:
-        with contextlib.suppress(BrokenPipeError):
-            self.process.communicate(timeout=60)
+        stop(self.process, None)
 
 
 @pytest.fixture

@@ -10,11 +10,13 @@ from typing import Annotated, Literal, TypeVar
 
 from pydantic import AfterValidator, Field, SecretStr, model_validator
 
+from stream.codec.parameter_sets import LARGEST_PICTURE_PX
 from stream.errors import SourceError
 from stream.section import LONGEST_DAYS, LONGEST_S, Section
 from stream.serve.folders import kept_folder
 from stream.serve.overrides import SessionOverrides, TokenizerOverrides
 from stream.serve.recording import RecordSettings
+from stream.sources.limits import IngestLimits
 from stream.sources.options import Transport
 from stream.sources.policy import KNOWN_SCHEMES, SourcePolicy
 from stream.watch.settings import WatchName, WatchSettings
@@ -181,8 +183,11 @@ class NotifySettings(Section):
     headers: dict[str, SecretStr] = Field(default_factory=dict, description="of the POST, a credential say")
 
 
+_LIMITS = IngestLimits()
+
+
 class IngestSettings(Section):
-    """What cameras may be read from. Leave a list out for no limit."""
+    """What cameras may be read from, and how much of one is taken. Leave a list out for no limit."""
 
     schemes: list[str] | None = Field(default=None, description=f"some of {', '.join(KNOWN_SCHEMES)}")
     hosts: list[str] | None = Field(
@@ -191,6 +196,18 @@ class IngestSettings(Section):
     )
     folders: list[Path] | None = Field(
         default=None, description="files and packet logs must lie in or under one, links followed"
+    )
+    max_access_unit_mb: float = Field(
+        default=_LIMITS.max_access_unit_mb, ge=0.1, le=256, description="MiB of one picture's bytes; more breaks the connection"
+    )
+    max_picture_px: int = Field(
+        default=_LIMITS.max_picture_px,
+        ge=1024,
+        le=LARGEST_PICTURE_PX,
+        description="pixels of a picture; more breaks the connection",
+    )
+    reader_memory_mb: float = Field(
+        default=_LIMITS.reader_memory_mb, ge=64, description="MiB that reading one camera may need beyond those of the start"
     )
 
     @model_validator(mode="after")
@@ -204,6 +221,13 @@ class IngestSettings(Section):
             return SourcePolicy(schemes=_tuple(self.schemes), hosts=_tuple(self.hosts), folders=_tuple(self.folders))
         except SourceError as error:
             raise ValueError(str(error)) from None
+
+    def limits(self) -> IngestLimits:
+        return IngestLimits(
+            max_access_unit_mb=self.max_access_unit_mb,
+            max_picture_px=self.max_picture_px,
+            reader_memory_mb=self.reader_memory_mb,
+        )
 
 
 class ClipOptions(Section):

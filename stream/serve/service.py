@@ -78,7 +78,7 @@ class Service:
     def __init__(self, config: Config, model: OV2Model, *, on_failure: Callable[[], None] = lambda: None) -> None:
         self.config = config
         self.refused: Counter[str] = Counter()
-        self.desk = WebRtcDesk(config.webrtc, refused=self.refused)
+        self.desk = WebRtcDesk(config.webrtc, limits=config.ingest.limits(), refused=self.refused)
         self.clips = Clips(config.clips_folder, config.clips, refused=self.refused)
         for name, settings in config.cameras.items():
             self._open_desk(name, settings)
@@ -143,10 +143,12 @@ class Service:
         recorder = None
         if settings.record is not None and settings.enabled:
             recorder = Recorder(name, settings.record.within(self.config.data), tokenizing)
+        limits = self.config.ingest.limits()
+        tokenizer = Tokenizer(tokenizing, max_picture_px=limits.max_picture_px)
         return Camera(
             name,
             settings,
-            Feed(name, Tokenizer(tokenizing), stream, memory=self._memory(name), recorder=recorder),
+            Feed(name, tokenizer, stream, memory=self._memory(name), recorder=recorder),
             on_event=self.alerts.boundary,
             on_state=self._status_changed,
             on_group=self._hint,
@@ -154,6 +156,7 @@ class Service:
             on_packet=self.desk.view(name).push,
             door=self.desk.door(name) if self._is_published(settings) else None,
             policy=self.config.ingest.policy(),
+            limits=limits,
         )
 
     def _memory(self, name: str) -> Memory | None:

@@ -65,11 +65,21 @@ def _recordings(
         return [Recording(out.resolve().name, source, out, settings, timeout_s=timeout_s, seconds=seconds)]
     from stream.serve.config import load
 
-    cameras = {name: each for name, each in load(Path(source)).cameras.items() if each.enabled}
+    config = load(Path(source))
+    cameras = {name: each for name, each in config.cameras.items() if each.enabled}
     if unknown := [name for name in names if name not in cameras]:
         raise typer.BadParameter(f"--camera: expected one of {', '.join(cameras)}, got {unknown[0]}")
     return [
-        Recording(name, each.url, out / name, settings, listen=each.listen, timeout_s=each.timeout_s, seconds=seconds)
+        Recording(
+            name,
+            each.url,
+            out / name,
+            settings,
+            listen=each.listen,
+            timeout_s=each.timeout_s,
+            seconds=seconds,
+            limits=config.ingest.limits(),
+        )
         for name, each in cameras.items()
         if not names or name in names
     ]
