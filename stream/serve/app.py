@@ -13,14 +13,16 @@ from typing import Annotated, Any
 
 from fastapi import FastAPI, Header, Query, Request
 from fastapi.exceptions import RequestValidationError
-from fastapi.responses import JSONResponse, StreamingResponse
+from fastapi.responses import HTMLResponse, JSONResponse, StreamingResponse
 from starlette.exceptions import HTTPException
 from starlette.responses import Response
 
 from stream.serve import config
-from stream.serve.bearer import BearerGuard
+from stream.serve.apipage import api_page
+from stream.serve.bearer import BearerGuard, is_stranger
 from stream.serve.errors import QuestionError, ServeError, WatchError, no_group
 from stream.serve.events import EventsRequest, FollowRequest, events_after, events_page
+from stream.serve.hosts import HostGuard
 from stream.serve.media_routes import media_routes
 from stream.serve.question import Bridge, Finished, Piece, Question, Refused, Started
 from stream.serve.service import VERSION, Service
@@ -41,11 +43,13 @@ from stream.webrtc.routes import webrtc_routes
 
 def create_app(service: Service) -> FastAPI:
     """The application over one service. It starts and stops nothing."""
-    app = FastAPI(title="OV2 Live", version=VERSION, docs_url="/docs", redoc_url=None)
+    app = FastAPI(title="OV2 Live", version=VERSION, docs_url=None, redoc_url=None)
     app.add_exception_handler(ServeError, _refused)
     app.add_exception_handler(RequestValidationError, _invalid)
     app.add_exception_handler(HTTPException, _http_error)
-    app.add_middleware(BearerGuard, tokens=service.config.server.tokens, refused=service.refused)
+    server = service.config.server
+    app.add_middleware(BearerGuard, tokens=server.tokens, refused=service.refused, open_reads=server.open_reads)
+    app.add_middleware(HostGuard, hosts={*server.hosts, server.host.lower()}, refused=service.refused)
     app.include_router(webrtc_routes(service.desk))
 
     @app.get("/v1/cameras")
@@ -104,8 +108,9 @@ def create_app(service: Service) -> FastAPI:
         )
 
     @app.get("/v1/status")
-    async def status() -> ServiceStatus:
-        return await asyncio.to_thread(service.status)
+    async def status(request: Request) -> ServiceStatus:
+        told = await asyncio.to_thread(service.status)
+        return told.without_port() if is_stranger(request) else told
 
     @app.get("/v1/config/schema.json")
     async def schema() -> dict[str, Any]:
@@ -118,11 +123,18 @@ def create_app(service: Service) -> FastAPI:
         return JSONResponse({"ok": alive}, 200 if alive else 503)
 
     @app.get("/readyz")
-    async def readyz() -> JSONResponse:
-        """Ready: alive, and at least one camera is live."""
+    async def readyz(request: Request) -> JSONResponse:
+        """Ready: alive, and at least one camera is live. Which cameras there are is not for strangers."""
         states = {camera.name: camera.state for camera in service.cameras()}
         ready = service.alive and "live" in states.values()
-        return JSONResponse({"ready": ready, "cameras": states}, 200 if ready else 503)
+        hidden = is_stranger(request) and not server.open_reads
+        return JSONResponse({"ready": ready} if hidden else {"ready": ready, "cameras": states}, 200 if ready else 503)
+
+    @app.get("/docs", include_in_schema=False)
+    async def docs() -> HTMLResponse:
+        """The routes, to be read and tried in a browser."""
+        assert app.openapi_url is not None
+        return api_page(app.title, app.openapi_url)
 
     return app
 

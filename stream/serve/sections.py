@@ -8,9 +8,10 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated, Literal, TypeVar
 
-from pydantic import BaseModel, ConfigDict, Field, SecretStr, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, SecretStr, model_validator
 
 from stream.errors import SourceError
+from stream.serve.hosts import host_name
 from stream.serve.overrides import SessionOverrides, TokenizerOverrides
 from stream.serve.recording import RecordSettings
 from stream.sources.options import Transport
@@ -18,6 +19,7 @@ from stream.sources.policy import KNOWN_SCHEMES, SourcePolicy
 from stream.watch.settings import WatchName, WatchSettings
 
 Entry = TypeVar("Entry")
+HostName = Annotated[str, AfterValidator(host_name)]
 
 
 class Section(BaseModel):
@@ -181,7 +183,15 @@ class ServerSettings(Section):
     host: str = "127.0.0.1"
     port: int = Field(default=8710, ge=0, le=65535, description="0 finds a free one")
     tokens: tuple[Annotated[SecretStr, Field(min_length=1)], ...] = Field(
-        default=(), description="bearer tokens; when set, /whip, /whep and every change under /v1 needs one of them"
+        default=(), description="bearer tokens; when set, everything but /healthz, /readyz and the two pages needs one of them"
+    )
+    open_reads: bool = Field(
+        default=False, description="with tokens: pictures, events and status are shown without one all the same"
+    )
+    hosts: tuple[HostName, ...] = Field(
+        default=(),
+        description="names under which clients reach the service, behind a proxy say; addresses, localhost and the machine's own name are "
+        "known; *.example.org takes every name under it, * any",
     )
     max_questions: int = Field(default=16, ge=1, description="questions waiting or being answered; more get 503")
     max_branches: int = Field(default=4, ge=1, description="questions answered at the same time")
