@@ -10,6 +10,7 @@ StreamError
 ├── FolderTakenError  a folder that another process writes
 ├── PublishError      an MQTT broker, or another sink of events, that cannot be reached
 │   └── DeliveryRefusedError   a sink that will never take this entry: it is left out, and the loss announced
+├── PacketError       a client of the embedded broker that breaks MQTT's rules; its connection ends
 ├── JournalError      a journal that cannot be read or written now: a full disk, a Redis that is away
 └── RecallError       a memory that cannot be opened, or a time that cannot be recalled
 """
@@ -63,6 +64,10 @@ class PublishError(StreamError):
 
 class DeliveryRefusedError(PublishError):
     """A sink that will never take this entry: it is left out, and the loss announced."""
+
+
+class PacketError(StreamError):
+    """A client of the embedded broker that breaks MQTT's rules; its connection ends."""
 
 
 class JournalError(StreamError):

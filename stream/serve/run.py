@@ -16,6 +16,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from stream.privatefile import write_private
 from stream.serve.config import Config, ModelSettings
 from stream.serve.errors import StartError
 from stream.serve.folders import check_recordings, lock_data
@@ -70,13 +71,12 @@ def listen(host: str, port: int) -> socket.socket:
 
 
 def write_ready(path: Path | None, line: str) -> None:
-    """Tell whoever waits for the service: to a file in one step, or to standard output for `-`."""
+    """Tell whoever waits for the service: to a file that only its owner may read (it may hold the broker's credentials), or to standard
+    output for `-`."""
     if path is None:
         return
     if str(path) == "-":
         sys.stdout.write(line + "\n")
         sys.stdout.flush()
         return
-    part = path.with_name(path.name + ".part")
-    part.write_text(line + "\n", encoding="utf-8")
-    part.replace(path)
+    write_private(path, line + "\n")

@@ -14,6 +14,7 @@ from stream.codec.parameter_sets import LARGEST_PICTURE_PX
 from stream.errors import SourceError
 from stream.section import LONGEST_DAYS, LONGEST_S, Section
 from stream.serve.folders import kept_folder
+from stream.serve.hosts import host_name
 from stream.serve.overrides import SessionOverrides, TokenizerOverrides
 from stream.serve.recording import RecordSettings
 from stream.sources.limits import IngestLimits
@@ -23,6 +24,7 @@ from stream.watch.settings import WatchName, WatchSettings
 
 Entry = TypeVar("Entry")
 LONGEST_TOKEN = 1024
+HostName = Annotated[str, AfterValidator(host_name)]
 
 
 def _is_token(token: SecretStr) -> SecretStr:
@@ -248,7 +250,15 @@ class ServerSettings(Section):
     host: str = Field(default="127.0.0.1", min_length=1, description="address to listen on")
     port: int = Field(default=8710, ge=0, le=65535, description="0 finds a free one")
     tokens: tuple[Token, ...] = Field(
-        default=(), description="bearer tokens; when set, /whip, /whep and every change under /v1 needs one of them"
+        default=(), description="bearer tokens; when set, everything but /healthz, /readyz and the two pages needs one of them"
+    )
+    open_reads: bool = Field(
+        default=False, description="with tokens: pictures, events and status are shown without one all the same"
+    )
+    hosts: tuple[HostName, ...] = Field(
+        default=(),
+        description="names under which clients reach the service, behind a proxy say; addresses, localhost and the machine's own name are "
+        "known; *.example.org takes every name under it, * any",
     )
     max_questions: int = Field(default=16, ge=1, le=100_000, description="questions waiting or being answered; more get 503")
     max_branches: int = Field(default=4, ge=1, le=10_000, description="questions answered at the same time")

@@ -144,14 +144,17 @@ class WatchStatus(BaseModel):
 
 
 class BrokerStatus(BaseModel):
-    """Where events go."""
+    """Where events go. `port` is null where it is not told: of the embedded broker, to clients without a token. `problem`: why the embedded
+    broker does not serve, else empty; `refused`: its clients and messages by why they were refused."""
 
     host: str
-    port: int
+    port: int | None
     prefix: str
     embedded: bool
     connected: bool
     dropped: int
+    problem: str
+    refused: dict[str, int]
 
 
 class OutboxStatus(BaseModel):
@@ -226,6 +229,12 @@ class ServiceStatus(BaseModel):
     watches: dict[str, int]
     journal: JournalStatus
 
+    def without_port(self) -> ServiceStatus:
+        """As it is told to clients without a token: the embedded broker's port is for those who may come to it."""
+        if not self.mqtt.embedded:
+            return self
+        return self.model_copy(update={"mqtt": self.mqtt.model_copy(update={"port": None})})
+
 
 class Health(BaseModel):
     """Whether the process answers and the thread that owns the model lives."""
@@ -234,10 +243,10 @@ class Health(BaseModel):
 
 
 class Readiness(BaseModel):
-    """Whether at least one camera is live; the state of each."""
+    """Whether at least one camera is live; the state of each, where it is told."""
 
     ready: bool
-    cameras: dict[str, str]
+    cameras: dict[str, str] | None = None
 
 
 def journal_entry(entry: Entry) -> JournalEntry:
