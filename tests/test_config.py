@@ -80,6 +80,8 @@ def test_every_setting_and_its_default_is_a_decision() -> None:
         "host": "127.0.0.1",
         "port": 8710,
         "tokens": (),
+        "open_reads": False,
+        "hosts": (),
         "max_questions": 16,
         "max_branches": 4,
         "max_tokens": 256,
