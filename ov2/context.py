@@ -19,7 +19,7 @@ from ov2.errors import PagesError
 from ov2.model import OV2Model
 from ov2.pages import PagePool
 from ov2.segment import EncodedGroup, Segment
-from ov2.writing import Writing, run
+from ov2.writing import Writing, places_of, run
 
 
 class Run(NamedTuple):
@@ -89,7 +89,8 @@ class Context:
         self.next_position = last.first_position + last.num_tokens
 
     def cancel(self, writing: Writing) -> None:
-        """They were not written: pages taken for them go back."""
+        """They were not written, or not in all layers: pages taken for them go back, and the slots of older pages may be written again."""
+        self._pool.forget(places_of([writing], self._pool.page_tokens)[1])
         self._pool.release(writing.taken)
 
     def append(self, ids: Sequence[int], vision_VD: Tensor | None = None, group: EncodedGroup | None = None) -> Tensor:
@@ -149,6 +150,10 @@ class Context:
         segments, self.segments = self.segments, ()
         for segment in segments:
             self._pool.release(segment.pages)
+
+    def abandon(self) -> None:
+        """Forget all segments, and leave their pages to a pool that is reset."""
+        self.segments = ()
 
     def _write(self, writing: Writing) -> Tensor:
         try:

@@ -9,14 +9,14 @@ Shape letters: N pages, Z slots of a page, K key and value heads, D head size, T
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
 import torch
 from ov2_kernels import Scales, quantise_kv
 from torch import Tensor
 
 from ov2.config import TextConfig
-from ov2.errors import PagesError
+from ov2.errors import PagesError, PoolError
 
 QUANTISED = {"int8": torch.int8, "fp8": torch.float8_e4m3fn}
 """Names of the types that keep a number in one byte, with a scale per token and head."""
@@ -77,7 +77,8 @@ class PagePool:
         """Hold pages once more."""
         with self._lock:
             for page in pages:
-                assert self._holders[page] > 0, f"page {page}: expected a holder, got none"
+                if self._holders[page] < 1:
+                    raise PoolError(f"page {page}: expected a holder, got none")
                 self._holders[page] += 1
 
     def release(self, pages: Iterable[int]) -> None:
@@ -85,7 +86,8 @@ class PagePool:
         with self._lock:
             freed = []
             for page in pages:
-                assert self._holders[page] > 0, f"page {page}: released more often than held"
+                if self._holders[page] < 1:
+                    raise PoolError(f"page {page}: released more often than held")
                 self._holders[page] -= 1
                 if not self._holders[page]:
                     freed.append(page)
@@ -96,7 +98,8 @@ class PagePool:
     def write(self, layer: int, slots_T: Tensor, k_TKD: Tensor, v_TKD: Tensor) -> None:
         """Keys and values of new tokens of one layer, at slots of the flattened pool."""
         if self._poison:
-            assert not self._written[layer][slots_T].any(), "pages: a slot was written twice"
+            if self._written[layer][slots_T].any():
+                raise PoolError("pages: a slot was written twice")
             self._written[layer][slots_T] = True
         for pool_NZKD, which, x_TKD in ((self.k_NZKD[layer], 0, k_TKD), (self.v_NZKD[layer], 1, v_TKD)):
             if self._scales:
@@ -107,6 +110,35 @@ class PagePool:
     def layer(self, layer: int) -> tuple[Tensor, Tensor, Scales | None]:
         """Keys, values and, of a quantised pool, their scales."""
         return self.k_NZKD[layer], self.v_NZKD[layer], self._scales[layer] if self._scales else None
+
+    def forget(self, slots: Iterable[int]) -> None:
+        """What was written there is not used: the slots may be written again, as a poisoned pool has to know."""
+        index = torch.tensor(list(slots), dtype=torch.long)
+        for written in self._written:
+            written[index] = False
+
+    def reconcile(self, held: Mapping[int, int]) -> int:
+        """Compare with who is known to hold pages, and take back what nobody does: returns how many holds that were. Raises `PoolError` when
+        a page has fewer holders than are known: somebody else may have written over it."""
+        with self._lock:
+            free, num_lost = set(self._free), 0
+            for page, count in enumerate(self._holders):
+                known = held.get(page, 0)
+                if count < known or (page in free) != (count == 0):
+                    raise PoolError(f"page {page}: expected {known} holders, got {count}{', and it is free' * (page in free)}")
+                num_lost += count - known
+                self.release([page] * (count - known))
+            if len(self._free) != len(set(self._free)):
+                raise PoolError("pages: expected each to be free once, got one that is free twice")
+        return num_lost
+
+    def reset(self) -> None:
+        """All pages are free, whoever held them."""
+        with self._lock:
+            self._free = list(range(self.num_pages - 1, -1, -1))
+            self._holders = [0] * self.num_pages
+            if self._poison:
+                self._wipe(range(self.num_pages))
 
     def _wipe(self, pages: Iterable[int]) -> None:
         index = torch.tensor(list(pages), dtype=torch.long)

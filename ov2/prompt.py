@@ -54,10 +54,14 @@ def group_tokens(text: TextTokenizer, group: CanvasGroup, *, zero_s: float) -> l
 
 
 def question_tokens(text: TextTokenizer, question: str) -> list[int]:
-    """Tokens from the question to where the answer starts. Raises `PromptError` when the question is empty."""
+    """Tokens from the question to where the answer starts. Raises `PromptError` when the question is empty, or no text."""
     question = question.strip()
     if not question:
         raise PromptError("question: expected some text, got none")
+    try:
+        question.encode()
+    except UnicodeEncodeError as error:
+        raise PromptError(f"question: expected Unicode text, got half of a surrogate pair at character {error.start}") from None
     return [*text.encode(question), text.im_end, *text.encode("\n"), text.im_start, *text.encode("assistant\n")]
 
 

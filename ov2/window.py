@@ -154,6 +154,18 @@ class Window:
         self.num_renewals += 1
         old.close()
 
+    def drop_group(self, group: EncodedGroup) -> None:
+        """Forget one group, where it is still there."""
+        for index, segment in enumerate(self.context.segments):
+            if segment.group is group:
+                self.context.drop(index)
+                self.num_dropped += 1
+                return
+
+    def begin_again(self, fresh: Context, zero_s: float | None, renewed_s: float) -> None:
+        """Put an empty context in place of one whose pages are lost, with timestamps from `zero_s`, as after a renewal at `renewed_s`."""
+        self.context, self._zero_s, self._renewed_s = fresh, zero_s, renewed_s
+
     def require_newer(self, group: EncodedGroup) -> None:
         if self.groups and group.start_s < self.groups[-1].start_s:
             raise SessionError(

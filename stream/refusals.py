@@ -21,6 +21,8 @@ REASONS = {
     412: "If-Match names ICE credentials that were replaced",
     413: "the body is too long",
     415: "the body is of another type",
+    416: "Range names bytes that are not there",
+    421: "the Host header names none of ours",
     422: "the request makes no sense",
     428: "If-Match is missing",
     501: "a library that this needs is not installed",
@@ -50,4 +52,4 @@ def refusals(*statuses: int) -> Responses:
 
 def anywhere() -> Responses:
     """What may be answered before any route is asked."""
-    return refusals(400, 401, 408, 503)
+    return refusals(400, 401, 408, 421, 503)

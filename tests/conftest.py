@@ -13,6 +13,7 @@ import pytest
 import torch
 from certificates import Certificate, make_certificate
 from programs import PROGRAMS, SYSTEM_PYTHON, require
+from stopping import stop
 
 if not torch.cuda.is_available():
     os.environ.setdefault("TRITON_INTERPRET", "1")  # read when triton is imported: kernels then run on CPU tensors
@@ -21,7 +22,6 @@ collect_ignore_glob = [] if find_spec("triton") else ["test_kernels_*.py"]
 """Triton is published for Linux alone; the kernels' tests need it."""
 GOLDEN = Path(__file__).parent / "golden"
 SERVER = Path(__file__).parent / "rtsp_server.py"
-WAIT_S = 60.0
 
 
 class RtspServer:
@@ -29,14 +29,14 @@ class RtspServer:
     its port. Flags are those of rtsp_server.py."""
 
     def __init__(self) -> None:
-        self._running: list[subprocess.Popen[str]] = []
+        self.running: list[subprocess.Popen[str]] = []
 
     def __call__(self, file: Path, *flags: str, user: str | None = None, password: str | None = None) -> int:
         command = [SYSTEM_PYTHON, str(SERVER), str(file), *flags]
         if user is not None and password is not None:
             command += ["--user", user, "--password", password]
         server = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
-        self._running.append(server)
+        self.running.append(server)
         assert server.stdout is not None
         word, port = server.stdout.readline().split()
         assert word == "ready"
@@ -44,18 +44,18 @@ class RtspServer:
 
     def kept_alive(self) -> list[str]:
         """Stop the server that was started last; the requests that kept its sessions alive, by method."""
-        said, _ = self._running.pop().communicate(timeout=WAIT_S)
+        said = stop(self.running.pop(), None)
         return [line.split()[1] for line in said.splitlines() if line.startswith("request ")]
 
     def freeze(self) -> None:
         """The servers live, and do nothing."""
-        for server in self._running:
+        for server in self.running:
             server.send_signal(signal.SIGSTOP)
 
     def close(self) -> None:
-        for server in self._running:
+        for server in self.running:
             server.send_signal(signal.SIGCONT)
-            server.communicate(timeout=WAIT_S)
+            stop(server, None)
 
 
 def pytest_runtest_setup(item: pytest.Item) -> None:

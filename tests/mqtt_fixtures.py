@@ -16,6 +16,8 @@ import pytest
 from journal_fixtures import delivering, run
 from ports import free_port
 from programs import require
+from stopping import stop
+from waiting import until
 
 from stream.events.address import Broker
 from stream.events.incoming import Incoming
@@ -49,37 +51,32 @@ class Mosquitto:
             lines += [f"cafile {tls}/ca.pem", f"certfile {tls}/server.pem", f"keyfile {tls}/server.key"]
             lines += ["require_certificate true"]
         self._config.write_text("\n".join(lines) + "\n")
-        self._process: subprocess.Popen[str] | None = None
+        self._log = folder / "mosquitto.log"
+        self.process: subprocess.Popen[str] | None = None
 
     def start(self) -> None:
-        self._process = subprocess.Popen([MOSQUITTO, "-c", self._config], stderr=subprocess.PIPE, text=True)
-        assert self._process.stderr is not None
-        for line in self._process.stderr:
-            if "running" in line:
-                self._rest = threading.Thread(target=self._process.stderr.read)  # so that its log never blocks it
-                self._rest.start()
-                return
-        raise AssertionError("mosquitto did not start")
+        with self._log.open("w") as log:  # a pipe that nobody reads would block it
+            self.process = process = subprocess.Popen([MOSQUITTO, "-c", self._config], stderr=log, text=True)
+        until(lambda: "running" in self._log.read_text() or process.poll() is not None)
+        assert process.poll() is None, self._log.read_text()
 
     def stop(self) -> None:
-        if self._process is not None:
-            self._process.terminate()
-            self._process.wait(WAIT_S)
-            self._rest.join(WAIT_S)
-            assert self._process.stderr is not None
-            self._process.stderr.close()
-            self._process = None
+        process, self.process = self.process, None
+        if process is not None:
+            stop(process)
 
 
 class Listener:
     """Subscribes to everything; `wait_for(test)` returns the first message that passes, past or future. With a `name` its session is
     kept by the broker while it is away, and it connects again by itself."""
 
-    def __init__(self, port: int, name: str | None = None) -> None:
+    def __init__(self, port: int, name: str | None = None, *, username: str | None = None, password: str | None = None) -> None:
         self.messages: list[paho.MQTTMessage] = []
         self._news = threading.Condition()
         self._subscribed = threading.Event()
         self._client = paho.Client(paho.CallbackAPIVersion.VERSION2, client_id=name or "", clean_session=name is None)
+        if username is not None:
+            self._client.username_pw_set(username, password)
         self._client.reconnect_delay_set(1, 1)
         self._client.on_message = self._on_message
         self._client.on_connect = lambda client, *rest: client.subscribe("#", qos=1)
@@ -103,12 +100,37 @@ class Listener:
         with self._news:
             return [json.loads(m.payload) for m in self.messages if m.topic.endswith("/events")]
 
+    def subscribe(self, topic: str) -> None:
+        """To one more."""
+        self._subscribed.clear()
+        self._client.subscribe(topic, qos=1)
+        assert self._subscribed.wait(WAIT_S)
+
     def send(self, topic: str, payload: str | bytes, *, retain: bool = False) -> None:
         self._client.publish(topic, payload, qos=1, retain=retain).wait_for_publish(WAIT_S)
 
     def close(self) -> None:
         self._client.disconnect()
         self._client.loop_stop()
+
+
+def refusal_of(port: int, username: str | None = None, password: str | None = None) -> str:
+    """What a real client that asks for everything is told."""
+    told: list[str] = []
+    heard: list[Any] = []
+    client = paho.Client(paho.CallbackAPIVersion.VERSION2)
+    if username is not None:
+        client.username_pw_set(username, password)
+    client.on_connect = lambda _client, _data, _flags, reason, _properties: told.append(str(reason))
+    client.on_message = lambda *message: heard.append(message)
+    client.connect("127.0.0.1", port)
+    client.subscribe("#")
+    client.publish("ov2/ask", b"{}", retain=True)
+    while not told:
+        client.loop(timeout=1.0)
+    client.disconnect()
+    assert not heard
+    return told[0]
 
 
 def make_certificates(folder: Path) -> Path:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
@@ -9,8 +10,7 @@ from pathlib import Path
 import pytest
 from ports import free_port
 from programs import require
-
-WAIT_S = 60.0
+from stopping import stop
 
 
 class RedisServer:
@@ -36,10 +36,7 @@ class RedisServer:
 
     def kill(self) -> None:
         if self._process is not None:
-            self._process.kill()
-            self._process.wait(WAIT_S)
-            assert self._process.stdout is not None
-            self._process.stdout.close()
+            stop(self._process, signal.SIGKILL)
             self._process = None
 
 

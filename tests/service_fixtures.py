@@ -8,6 +8,7 @@ import json
 import threading
 import time
 from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
@@ -94,11 +95,22 @@ class RunningService:
         return str(self._addresses["http"])
 
     @property
+    def mqtt(self) -> dict[str, Any]:
+        """What the ready line says of the broker."""
+        return dict(self._addresses["mqtt"])
+
+    @property
     def mqtt_port(self) -> int:
-        return int(self._addresses["mqtt"]["port"])
+        return int(self.mqtt["port"])
+
+    @property
+    def headers(self) -> dict[str, str]:
+        """Of a client that has a token, where tokens are set."""
+        tokens = self._config.server.tokens
+        return {"Authorization": f"Bearer {tokens[0].get_secret_value()}"} if tokens else {}
 
     def get(self, path: str) -> httpx.Response:
-        return httpx.get(self.url + path, timeout=WAIT_S)
+        return httpx.get(self.url + path, headers=self.headers, timeout=WAIT_S)
 
     def camera(self, name: str) -> dict[str, Any]:
         return dict(self.get(f"/v1/cameras/{name}").json())
@@ -111,7 +123,9 @@ class RunningService:
         return status
 
     def ask(self, name: str, **body: Any) -> httpx.Response:
-        return httpx.post(f"{self.url}/v1/cameras/{name}/ask", json={"stream": False, **body}, timeout=WAIT_S)
+        return httpx.post(
+            f"{self.url}/v1/cameras/{name}/ask", json={"stream": False, **body}, headers=self.headers, timeout=WAIT_S
+        )
 
     def end(self) -> int | None:
         self.runner.stop()
@@ -157,6 +171,7 @@ def start(model: Any, tmp_path: Path) -> Iterator[Start]:
         started.append(RunningService({"cameras": cameras, "server": {"port": 0}, "data": data, **more}, model))
         return started[-1]
 
-    yield start_one
-    for service in started:
-        service.end()
+    with ExitStack() as ending:  # all of them, though one should fail to
+        yield start_one
+        for service in started:
+            ending.callback(service.end)

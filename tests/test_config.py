@@ -34,6 +34,7 @@ def test_every_setting_and_its_default_is_a_decision() -> None:
     """Adding, renaming or removing a setting must change this list."""
     from stream.serve.config import (
         BoundaryAlert,
+        ClipOptions,
         HomeAssistantSettings,
         JournalSettings,
         MemoryOptions,
@@ -50,6 +51,7 @@ def test_every_setting_and_its_default_is_a_decision() -> None:
         "data",
         "journal",
         "notify",
+        "clips",
         "memory",
         "engine",
         "ingest",
@@ -59,6 +61,13 @@ def test_every_setting_and_its_default_is_a_decision() -> None:
         "tokenizer",
         "session",
     ]
+    assert ClipOptions().model_dump() == {
+        "max_mb": 1024,
+        "max_files": 64,
+        "max_waiting": 16,
+        "max_open": 64,
+        "write_timeout_s": 20.0,
+    }
     assert MemoryOptions().model_dump() == {"enabled": True, "folder": None, "max_mb": 2000.0, "max_age_days": 7.0}
     assert ModelSettings().model_dump() == {
         "path": "ov2-nano",

@@ -11,7 +11,7 @@ from engine_fixtures import LIMITS, WAIT_S, engine, model, stream, text
 from small_model import made_group
 from waiting import until
 
-from ov2.engine import Engine, EngineSettings, Stream, scheduler
+from ov2.engine import Engine, EngineSettings, Stream, admission, scheduler
 from ov2.engine.settings import require_kernels
 from ov2.errors import CapacityError, CheckpointError, PromptError, SessionError
 from ov2.model import OV2Model
@@ -30,7 +30,7 @@ def test_statements_that_come_too_late_are_told_so(engine: Engine, stream: Strea
 
 
 def test_a_stream_too_many_is_refused_with_what_to_set(engine: Engine) -> None:
-    needed = scheduler.reserved_pages(engine.open("camera0").limits)
+    needed = admission.reserved_pages(engine.open("camera0").limits)
     opened = [engine.open(f"camera{index}") for index in range(1, engine.stats().num_pages // needed)]
     with pytest.raises(CapacityError, match=r"at capacity: \d+ sessions hold \d+ of \d+ pages.*set num_pages"):
         engine.open("one more")

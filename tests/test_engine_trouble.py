@@ -99,25 +99,26 @@ def test_out_of_memory_that_does_not_end_fails_what_asked_for_it(
     assert "".join(stream.ask("Red?", max_tokens=3))
 
 
-def test_a_failure_reaches_everybody_who_waits(
-    model: OV2Model, text: TextTokenizer, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+def test_a_bug_in_every_pass_reaches_everybody_who_waits_and_the_engine_goes_on(
+    engine: Engine, stream: Stream, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    told: list[BaseException] = []
-    engine = Engine(model, EngineSettings(session=LIMITS, max_streams=1), text=text, on_failure=told.append)
-    stream = engine.open("front")
+    stream.wait(WAIT_S)
+    pages, works = engine.stats().pages_used, scheduler.run
 
     def fail(*_: Any) -> Any:
         raise ZeroDivisionError("a bug")
 
     monkeypatch.setattr(scheduler, "run", fail)
+    replies = [stream.ask("Red?") for _ in range(3)]
+    for reply in replies:
+        with pytest.raises(SessionError, match="a bug"):
+            list(reply)
     with pytest.raises(SessionError, match="a bug"):
-        list(stream.ask("Red?"))
-    until(lambda: not engine.alive)
-    assert isinstance(told[0], ZeroDivisionError)
-    with pytest.raises(SessionError, match="has failed"):
-        stream.ask("Red?")
-    assert engine.stats().pages_used == 0
-    engine.close()
+        stream.judge(["It is red."])
+    monkeypatch.setattr(scheduler, "run", works)
+    assert "".join(stream.ask("Red?", max_tokens=3))
+    until(lambda: engine.stats().pages_used == pages)
+    assert engine.stats().restarts == 0
 
 
 def test_closing_ends_what_runs(model: OV2Model, text: TextTokenizer) -> None:

@@ -8,7 +8,7 @@ import pytest
 from engine_fixtures import LIMITS, WAIT_S, model, text
 from small_model import made_group
 
-from ov2.engine import Engine, EngineSettings, scheduler
+from ov2.engine import Engine, EngineSettings, admission, scheduler
 from ov2.engine.line import Line
 from ov2.engine.work import Arrival, Ended, Question, Started, Told
 from ov2.errors import SessionError
@@ -85,7 +85,7 @@ def test_a_renewal_in_the_background_holds_up_no_answer(model: OV2Model, text: T
 
 def test_answers_share_too_few_pages_one_after_another(model: OV2Model, text: TextTokenizer) -> None:
     limits = SessionSettings(window_tokens=100, branch_tokens=60, max_positions=400, page_tokens=16)
-    reserved = scheduler.reserved_pages(limits.resolve(max_positions=400, max_timestamp_s=1e9))
+    reserved = admission.reserved_pages(limits.resolve(max_positions=400, max_timestamp_s=1e9))
     with Engine(model, EngineSettings(session=limits, num_pages=reserved), text=text) as engine:
         stream = engine.open("front")
         for index in range(4):
@@ -105,7 +105,7 @@ def test_answers_share_too_few_pages_one_after_another(model: OV2Model, text: Te
 
 def test_more_statements_than_pages_take_turns(model: OV2Model, text: TextTokenizer) -> None:
     limits = SessionSettings(window_tokens=100, branch_tokens=100, max_positions=400, page_tokens=16)
-    reserved = scheduler.reserved_pages(limits.resolve(max_positions=400, max_timestamp_s=1e9))
+    reserved = admission.reserved_pages(limits.resolve(max_positions=400, max_timestamp_s=1e9))
     statements = [f"It is number {index}." for index in range(40)]
     margins = []
     for num_pages in (reserved, 40 * reserved):

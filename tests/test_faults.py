@@ -9,6 +9,7 @@ import resource
 import subprocess
 import sys
 from collections import defaultdict
+from contextlib import AbstractContextManager
 from pathlib import Path
 
 import pytest
@@ -16,6 +17,7 @@ from child_environment import child_environment
 from journal_fixtures import KeepingSink, change, delivering, run, until
 from mqtt_fixtures import Listener, Mosquitto, mosquitto  # noqa: F401
 from redis_fixtures import RedisServer, redis_server  # noqa: F401
+from stopping import running
 
 from stream.events.address import Broker
 from stream.events.event import EventIds
@@ -145,17 +147,16 @@ def test_a_service_that_is_killed_in_the_middle_tells_the_rest_after_its_restart
 ) -> None:
     listener = Listener(durable_mosquitto.port, name="a-subscriber")
 
-    def publisher(number: int) -> subprocess.Popen[str]:
+    def publisher(number: int) -> AbstractContextManager[subprocess.Popen[str]]:
         command = [sys.executable, "-c", PUBLISHER, str(durable_mosquitto.port), str(tmp_path), str(number)]
-        return subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=child_environment())
+        return running(command, stdout=subprocess.PIPE, env=child_environment())
 
     for wanted in (60, 150):
-        process = publisher(100_000)
-        listener.wait_for(lambda m, wanted=wanted: len(listener.events()) > wanted)  # type: ignore[misc]
-        process.kill()
-        process.communicate(timeout=30)
-    last = publisher(20)
-    said, _ = last.communicate(timeout=60)
+        with publisher(100_000) as process:
+            listener.wait_for(lambda m, wanted=wanted: len(listener.events()) > wanted)  # type: ignore[misc]
+            process.kill()
+    with publisher(20) as last:
+        said, _ = last.communicate(timeout=60)
     assert said.split() == ["started", "drained"]
     written = in_journal(SqliteJournal(tmp_path / "journal.sqlite"))
     listener.wait_for(lambda m: {name for _, name, _ in told(listener)} == {name for _, name in written})

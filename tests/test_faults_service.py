@@ -28,6 +28,7 @@ from ov2_cli.bench.faults.verdict import PROMISES, broken_promises, deliveries, 
 from redis_fixtures import RedisServer, redis_server  # noqa: F401
 from rich.console import Console
 from service_fixtures import checkpoint  # noqa: F401
+from stopping import running
 
 # ruff: noqa: F811
 
@@ -78,9 +79,8 @@ def test_a_clock_that_is_moved_is_moved_for_a_running_process_and_for_nobody_els
     clock = Clockwork(tmp_path, "cc")
     numbers = "time.time(), time.monotonic(), datetime.datetime.now().timestamp()"
     look = f"import sys, time, datetime\nfor _ in sys.stdin: time.sleep(0.001); print({numbers})"
-    with subprocess.Popen(
+    with running(
         [sys.executable, "-u", "-c", look],
-        text=True,
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         env={**os.environ, **clock.environment},
@@ -120,16 +120,14 @@ def test_the_limit_of_a_process_stands_for_a_disk_where_none_may_be_mounted(tmp_
     write = "import sys; print('up', flush=True); sys.stdin.readline(); print('x', file=open('kept', 'w'), flush=True)"
     with small_disk(tmp_path, may_mount=False) as disk:
         for is_full in (True, False):
-            child = subprocess.Popen(
-                [sys.executable, "-c", write], cwd=disk.folder, text=True,
-                stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
-            )  # fmt: skip
-            assert child.stdout is not None
-            assert child.stdout.readline() == "up\n"
-            disk.fill([child.pid])
-            if not is_full:
-                disk.free([child.pid])
-            said, _ = child.communicate("go\n", timeout=60)
+            pipe, command = subprocess.PIPE, [sys.executable, "-c", write]
+            with running(command, cwd=disk.folder, stdin=pipe, stdout=pipe, stderr=subprocess.STDOUT) as child:
+                assert child.stdout is not None
+                assert child.stdout.readline() == "up\n"
+                disk.fill([child.pid])
+                if not is_full:
+                    disk.free([child.pid])
+                said, _ = child.communicate("go\n", timeout=60)
             assert ("File too large" in said) == is_full
     assert "no file system" in disk.kind
 

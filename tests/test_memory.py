@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -14,6 +13,7 @@ from child_environment import child_environment
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from small_model import made_group
+from stopping import running
 
 from stream.errors import RecallError
 from stream.memory import Memory, MemorySettings, Summariser, phrases_of
@@ -135,14 +135,10 @@ def test_a_torn_tail_is_cut_off_wherever_it_is_torn(tmp_path_factory: pytest.Tem
 
 
 def test_a_memory_killed_while_it_writes_opens_whole_and_goes_on(tmp_path: Path) -> None:
-    writer = subprocess.Popen(
-        [sys.executable, str(WRITER), str(tmp_path)], stdout=subprocess.PIPE, text=True, env=child_environment()
-    )
-    assert writer.stdout is not None
-    written = [int(writer.stdout.readline()) for _ in range(4)][-1]
-    writer.send_signal(signal.SIGKILL)
-    writer.wait()
-    writer.stdout.close()
+    with running([sys.executable, str(WRITER), str(tmp_path)], stdout=subprocess.PIPE, env=child_environment()) as writer:
+        assert writer.stdout is not None
+        written = [int(writer.stdout.readline()) for _ in range(4)][-1]
+        writer.kill()
     with Memory(tmp_path, FOR_EVER) as memory:
         rows = memory.rows()
         assert len(rows) >= written

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
@@ -52,7 +53,7 @@ def test_another_recording_in_the_same_folder_is_a_discontinuity(tmp_path: Path)
 
 
 def test_two_writers_in_one_folder_are_refused(tmp_path: Path) -> None:
-    with PacketLogWriter(tmp_path), pytest.raises(PacketLogError, match="another process records into it"):
+    with PacketLogWriter(tmp_path), pytest.raises(PacketLogError, match=rf"process {os.getpid()} records into it"):
         PacketLogWriter(tmp_path)
     PacketLogWriter(tmp_path).close()
 

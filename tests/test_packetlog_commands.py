@@ -11,6 +11,7 @@ from pathlib import Path
 from ov2_command import COMMAND, WAIT_S, ov2
 from packetlog_cases import read
 from packetlog_fixtures import film, log
+from stopping import running
 from waiting import until
 
 from stream.packetlog import PacketLog
@@ -24,7 +25,7 @@ def test_recording_a_camera_that_is_killed_keeps_what_came(film: Path, tmp_path:
     with open_source(str(film)) as source:
         sent = list(source)
     folder, url = tmp_path / "front", f"rtsp://127.0.0.1:{rtsp_server(film)}/cam"
-    with subprocess.Popen([*COMMAND, "record", url, "--out", str(folder)]) as command:
+    with running([*COMMAND, "record", url, "--out", str(folder)]) as command:
         until(lambda: any(folder.glob("*.ov2log")) and len(read(folder)) > 10)
         command.kill()
     found = read(folder)
@@ -56,10 +57,10 @@ def test_a_configuration_records_its_cameras_into_folders_of_their_own(film: Pat
 
 def test_recording_ends_in_order_when_it_is_told_to(tmp_path: Path, film: Path, rtsp_server: Callable[..., int]) -> None:
     folder, url = tmp_path / "front", f"rtsp://127.0.0.1:{rtsp_server(film)}/cam"
-    command = subprocess.Popen([*COMMAND, "record", url, "--out", str(folder), "--json"], stdout=subprocess.PIPE, text=True)
-    until(lambda: any(folder.glob("*.ov2log")) and read(folder))
-    command.send_signal(signal.SIGTERM)
-    told, _ = command.communicate(timeout=WAIT_S)
+    with running([*COMMAND, "record", url, "--out", str(folder), "--json"], stdout=subprocess.PIPE) as command:
+        until(lambda: any(folder.glob("*.ov2log")) and read(folder))
+        command.send_signal(signal.SIGTERM)
+        told, _ = command.communicate(timeout=WAIT_S)
     assert command.returncode == 0
     assert json.loads(told)["packets"] == len(read(folder)) > 0
     assert any(folder.glob("*.index"))

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 from packetlog_cases import VICTIM, packet, packets, read, unmarked, write
+from stopping import running
 
 from stream.packetlog import PacketLog, PacketLogWriter, Recorded, Start
 from stream.packetlog.segments import segments_of
@@ -28,7 +29,7 @@ def test_a_process_killed_in_mid_write_loses_a_second_at_most_and_the_rest_is_bi
     killed: dict[str, tuple[int, int]] = {}
     for number in range(KILL_ROUNDS):
         command = [sys.executable, str(VICTIM), "camera", str(tmp_path), str(number), str(size)]
-        with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as victim:
+        with running(command, stdout=subprocess.PIPE) as victim:
             assert victim.stdout is not None
             lines = [victim.stdout.readline()]
             due_s = float(lines[0].split()[1]) + soonest_s + chance.uniform(0.0, 0.8)

@@ -35,7 +35,7 @@ def test_a_recorder_cuts_clips_while_it_records(film: Path, tmp_path: Path) -> N
     for packet in sent:
         recording.put(packet, 1.0)
     until(lambda: any((tmp_path / "log").glob("*.ov2log")) and len(read(tmp_path / "log")) == len(sent))
-    clip = recording.clip("-2", "-0.5", tmp_path / "clip.mp4")
+    clip = recording.cut(recording.stretch("-2", "-0.5"), tmp_path / "clip.mp4")
     assert clip.start_s <= sent[-1].wall_s - 2 <= clip.end_s - 1
     with av.open(str(clip.path)) as container:
         assert len(list(container.decode(video=0))) == clip.num_frames

@@ -14,10 +14,10 @@ from ov2.engine import Engine, EngineSettings
 from ov2.engine.stream import Stream
 from ov2.errors import PromptError
 from ov2.model import OV2Model
+from ov2.sampling import Sampling
 from ov2.session_settings import SessionSettings
 from stream.memory import Memory, MemorySettings, Summariser
 from stream.serve.question import Question as Asked
-from stream.serve.question import Sampling
 from stream.serve.remember import Remember
 
 GOLDEN = Path(__file__).parent / "golden" / "ov2_tiny"

@@ -236,7 +236,7 @@ def test_routes_are_a_decision(start: Start, video: Path) -> None:
     listed = {
         line.split()[2] for line in (Path(__file__).parent / "surface.txt").read_text().splitlines() if line[:5] == "route"
     }
-    browsers = ("/whip/", "/whep/", "/live/", "/publish/")
+    browsers = ("/whip/", "/whep/", "/live/", "/publish/", "/docs")
     served = set(service.get("/openapi.json").json()["paths"])
     assert {path for path in served if not path.startswith(browsers)} == {
         path for path in listed if not path.startswith(browsers)

@@ -16,6 +16,7 @@ import pytest
 import yaml
 from ov2_cli import main as command
 from service_fixtures import checkpoint, video, write_checkpoint  # noqa: F401
+from stopping import running
 
 # ruff: noqa: F811
 
@@ -93,11 +94,11 @@ def test_a_signal_stops_the_service_with_status_0_and_no_credential_in_its_log(
     file.write_text(yaml.safe_dump(config))
     line = [sys.executable, "-c", "from ov2_cli.main import main; main()", "serve", "--config", str(file), "--ready-file", "-"]
     environ = {**os.environ, "OMP_NUM_THREADS": "1", "OV2_CAMERAS_FRONT_URL": str(video)}
-    process = subprocess.Popen(line, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environ)
-    assert process.stdout is not None
-    ready = process.stdout.readline()
-    process.send_signal(signal.SIGTERM)
-    _, log = process.communicate(timeout=60)
+    with running(line, stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=environ) as process:
+        assert process.stdout is not None
+        ready = process.stdout.readline()
+        process.send_signal(signal.SIGTERM)
+        _, log = process.communicate(timeout=60)
     assert json.loads(ready)["mqtt"]["embedded"] is True, log
     assert process.returncode == 0, log
     assert "hunter2" not in log

@@ -22,6 +22,7 @@ from clips import write_clip
 from conftest import RtspServer
 from hypothesis import given
 from hypothesis import strategies as st
+from stopping import running
 from supervised import WAIT_S, reader, supervised
 
 from stream.errors import SourceError
@@ -245,17 +246,14 @@ def test_no_reader_shows_a_password_to_other_users_or_outlives_its_owner(tmp_pat
         f"with supervised('rtsp://me:hunter2@127.0.0.1:{port}/cam') as camera:\n"
         "    camera.mailbox.get(20)\n    print('ready', flush=True)\n    sys.stdin.read()\n"
     )
-    owner = subprocess.Popen(
-        [sys.executable, "-c", code], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=child_environment()
-    )
-    assert owner.stdout is not None
-    assert owner.stdin is not None
-    assert owner.stdout.readline() == "ready\n"
-    readers = readers_of(owner.pid)
-    assert len(readers) == 1
-    assert "hunter2" not in " ".join(readers[0].cmdline())
-    owner.kill()
-    owner.communicate()
+    pipe = subprocess.PIPE
+    with running([sys.executable, "-c", code], stdin=pipe, stdout=pipe, env=child_environment()) as owner:
+        assert owner.stdout is not None
+        assert owner.stdout.readline() == "ready\n"
+        readers = readers_of(owner.pid)
+        assert len(readers) == 1
+        assert "hunter2" not in " ".join(readers[0].cmdline())
+        owner.kill()
     gone, alive = psutil.wait_procs(readers, timeout=WAIT_S)
     assert (len(gone), alive) == (1, [])
 

@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 from programs import SYSTEM_PYTHON
+from stopping import stop
 from waiting import until
 from webrtc_fixtures import reader, serve, started
 from webrtc_peers import decoded
@@ -53,8 +54,7 @@ class Gst:
         self.process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
 
     def close(self) -> None:
-        with contextlib.suppress(BrokenPipeError):
-            self.process.communicate(timeout=60)
+        stop(self.process, None)
 
 
 @pytest.fixture
@@ -145,17 +145,46 @@ def test_a_browser_watches_what_another_publishes(serve: Serve, reader: Read, ch
     watching = page.context.new_page()
     watching.goto(server.url + "/live/phone")
     shows(watching, "Live")
-    watching.wait_for_function("document.getElementById('view').videoWidth === 640")
+    watching.wait_for_function("() => document.getElementById('view').videoWidth === 640")
     watching.close()
     until(lambda: server.desk.figures() == {"publishers": 1, "viewers": 0})
+
+
+def test_pages_run_under_their_content_policy_and_what_is_smuggled_into_them_does_not(
+    serve: Serve, reader: Read, chromium: Browse
+) -> None:
+    server = serve()
+    reader(server)
+    publisher = chromium()
+    viewer = publisher.context.new_page()
+    said: list[str] = []
+    for page in (publisher, viewer):
+        page.on("console", lambda message: message.type in ("error", "warning") and said.append(message.text))
+        page.on("pageerror", lambda error: said.append(str(error)))
+    publisher.goto(server.url + "/publish/phone")
+    publisher.click("#go")
+    shows(publisher, "Live")
+    viewer.goto(server.url + "/live/phone")
+    shows(viewer, "Live")
+    viewer.wait_for_function("() => document.getElementById('figures').textContent.includes('640 x 360')")
+    assert publisher.evaluate("getComputedStyle(document.getElementById('name')).color") == publisher.evaluate(
+        "getComputedStyle(document.querySelector('h1')).color"
+    )
+    assert said == []
+    for page in (publisher, viewer):
+        page.evaluate(
+            "document.body.append(Object.assign(document.createElement('script'), {textContent: 'window.smuggled = 1'}))"
+        )
+        assert page.evaluate("window.smuggled") is None
+    assert [text for text in said if "Content Security Policy" in text]
 
 
 def test_pages_say_why_they_are_refused(serve: Serve, chromium: Browse) -> None:
     server = serve(tokens=("secret",))
     page = publishing(chromium, server)
-    page.wait_for_function("document.getElementById('state').textContent.includes('Bearer')")
+    page.wait_for_function("() => document.getElementById('state').textContent.includes('Bearer')")
     page.goto(server.url + "/live/phone#token=secret")
-    page.wait_for_function("document.getElementById('state').textContent.includes('expected a live picture')")
+    page.wait_for_function("() => document.getElementById('state').textContent.includes('expected a live picture')")
 
 
 @pytest.mark.parametrize("more", [[], ["--profile", "high", "--no-repeat"], ["--profile", "main", "--bframes", "2"]])

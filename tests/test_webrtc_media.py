@@ -13,6 +13,7 @@ from webrtc_fixtures import publisher, reader, serve, watcher
 from webrtc_peers import Moving, Publisher, Watcher, decoded, is_media
 from webrtc_server import Reader, Server
 
+from stream.sources.limits import IngestLimits
 from stream.sources.sample import Sample
 from stream.units import MEDIA_CLOCK_HZ
 from stream.webrtc.door import WhipConnection
@@ -242,3 +243,22 @@ def test_a_camera_of_another_codec_is_refused_to_viewers(serve: Serve, watcher: 
     answer = watcher(server, "yard").answer
     assert answer.status_code == 409
     assert "needs H.264, got hevc" in answer.json()["error"]["message"]
+
+
+@pytest.mark.parametrize("endless", [False, True])
+def test_a_publisher_whose_picture_never_ends_is_sent_away_and_its_camera_is_told(
+    serve: Serve, publisher: Publish, reader: Read, endless: bool
+) -> None:
+    """After good pictures, and when not one has come."""
+    server = serve(limits=IngestLimits(max_access_unit_mb=0.1))
+    camera = reader(server)
+    phone = publisher(server, endless=endless)
+    if not endless:
+        camera.wait(5)
+        phone.never_end()
+    until(lambda: camera.ends)
+    assert camera.ends[0].startswith("camera phone: expected pictures of at most 0.1 MiB")
+    assert "ingest.max_access_unit_mb" in camera.ends[0]
+    assert phone.delete().status_code == 404, "its session has ended"
+    publisher(server)
+    camera.wait(len(camera.samples) + 5)

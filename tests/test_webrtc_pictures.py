@@ -9,6 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from webrtc_bits import KEY, PLAIN, PPS, SPS, Clock
 
+from stream.errors import TooLargeError
+from stream.sources.limits import IngestLimits
 from stream.sources.sample import Sample
 from stream.units import MEDIA_CLOCK_HZ
 from stream.webrtc.assembly import MAX_WAITING, Assembly, Encoded
@@ -16,6 +18,7 @@ from stream.webrtc.pictures import KeyWish, Pictures
 from stream.webrtc.rtptime import NTP_EPOCH_S, TIMESTAMPS, RtpTime
 
 PATIENCE_S = 0.4
+MAX_BYTES = 100_000
 
 
 @dataclass
@@ -37,12 +40,18 @@ class Gathered:
         self.clock = Clock()
         self.pictures: list[Encoded] = []
         self.asked: list[list[int]] = []
+        self.num_large = 0
         self.assembly = Assembly(
             self.pictures.append,
             patience_s=PATIENCE_S,
+            max_bytes=MAX_BYTES,
+            on_large=self._large,
             ask_again=lambda ssrc, numbers: self.asked.append(numbers),
             monotonic=self.clock,
         )
+
+    def _large(self) -> None:
+        self.num_large += 1
 
     def add(self, *packets: Rtp, after_s: float = 0.0) -> bool:
         """Whether a keyframe was asked for."""
@@ -210,6 +219,7 @@ class Flow:
             self._ask,
             parameter_sets=parameter_sets,
             key_patience_s=2.0,
+            limits=IngestLimits(max_access_unit_mb=0.1, max_picture_px=640 * 480),
             clock=self.clock,
             monotonic=self.clock,
         )
@@ -268,3 +278,24 @@ def test_wishes_for_keyframes_are_rationed() -> None:
         clock.now_s += 0.1
         wish()
     assert len(asked) == 4
+
+
+def test_a_picture_that_never_ends_is_told_once_and_not_kept(gathered: Gathered) -> None:
+    """Fragments of one time, without a marker."""
+    gathered.add(*(Rtp(number, 3000, 0, _data=PLAIN if number == 0 else bytes(1000)) for number in range(5000)))
+    held = gathered.assembly._picture
+    assert held is not None
+    assert sum(map(len, held.pieces)) <= MAX_BYTES
+    assert gathered.num_large == 1
+    gathered.add(Rtp(5000, 6000), Rtp(5001, 9000))
+    assert gathered.timestamps == [6000, 9000]
+    assert gathered.assembly.lost == {"damaged": 1}
+
+
+def test_pictures_over_the_limits_are_refused_with_the_setting() -> None:
+    flow = Flow(SPS + PPS)
+    with pytest.raises(TooLargeError, match=r"at most 307200 pixels, got 1280x720; .* ingest\.max_picture_px") as caught:
+        flow.push(KEY)
+    assert caught.value.reason == "large_picture"
+    with pytest.raises(TooLargeError, match=r"at most 0\.1 MiB, .* ingest\.max_access_unit_mb"):
+        flow.push(KEY + bytes([0x55]) * 110_000)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from typing import Any, Protocol, TypeVar
 
 import pytest
@@ -25,9 +26,10 @@ def started(make: Callable[..., Made]) -> Iterator[Callable[..., Made]]:
         running.append(make(*given, **more))
         return running[-1]
 
-    yield start
-    for one in running:
-        one.close()
+    with ExitStack() as ending:  # all of them, though one should fail to
+        yield start
+        for one in reversed(running):
+            ending.callback(one.close)
 
 
 @pytest.fixture

@@ -40,14 +40,22 @@ class Publisher:
     """aiortc as a WHIP client. `answer` is the response to its offer; it sends when that is 201."""
 
     def __init__(
-        self, server: Server, path: str = "/whip/phone", *, track: Any = None, codec: str = "video/H264", token: str = ""
+        self,
+        server: Server,
+        path: str = "/whip/phone",
+        *,
+        track: Any = None,
+        codec: str = "video/H264",
+        token: str = "",
+        endless: bool = False,
     ) -> None:
+        """`endless`: all that it ever sends are fragments of one picture."""
         self._server = server
         self.headers = {"Authorization": f"Bearer {token}"} if token else {}
         self.loop = Loop()
-        self.answer: httpx.Response = self.loop.run(self._connect(path, track, codec))
+        self.answer: httpx.Response = self.loop.run(self._connect(path, track, codec, endless))
 
-    async def _connect(self, path: str, track: Any, codec: str) -> httpx.Response:
+    async def _connect(self, path: str, track: Any, codec: str, endless: bool) -> httpx.Response:
         self.peer = RTCPeerConnection(RTCConfiguration(iceServers=[]))
         self.sender = self.peer.addTrack(track or Moving())
         transceiver = self.peer.getTransceivers()[0]
@@ -57,6 +65,8 @@ class Publisher:
         )
         await self.peer.setLocalDescription(await self.peer.createOffer())
         self.offer = self.peer.localDescription.sdp
+        if endless:
+            self.never_end()
         async with httpx.AsyncClient(timeout=WAIT_S) as client:
             answer = await client.post(self._server.url + path, content=self.offer, headers={**SDP, **self.headers})
         if answer.status_code == 201:
@@ -89,6 +99,22 @@ class Publisher:
                 await send(data)
 
         transport._send = maybe
+
+    def never_end(self) -> None:
+        """From now on every packet is another fragment (RFC 6184 5.8) of one picture."""
+        transport = self.sender.transport
+        send, first = transport._send_rtp, iter((0x85,))
+
+        async def fragment(data: bytes) -> None:
+            if not is_media(data):
+                await send(data)
+                return
+            at = 12 + 4 * (data[0] & 15)
+            at += 4 + 4 * int.from_bytes(data[at + 2 : at + 4], "big") if data[0] & 16 else 0
+            head = data[:1] + bytes([data[1] & 127]) + data[2:4] + bytes(4) + data[8:at]
+            await send(head + bytes([0x7C, next(first, 0x05)]) + bytes([0x55]) * 1100)
+
+        transport._send_rtp = fragment
 
     def count_keyframe_wishes(self) -> list[float]:
         """When it was asked for a keyframe, from now on."""

@@ -16,6 +16,7 @@ from waiting import until
 
 from stream.errors import SourceError
 from stream.serve.bearer import BearerGuard
+from stream.sources.limits import IngestLimits
 from stream.sources.sample import Sample
 from stream.sources.timekeeper import Timekeeper
 from stream.sources.wallclock import Live
@@ -70,10 +71,11 @@ class Server:
         doors: tuple[str, ...] = ("phone",),
         views: tuple[str, ...] = ("yard",),
         tokens: tuple[str, ...] = (),
+        limits: IngestLimits | None = None,
         **given: Any,
     ) -> None:
         self.refused: Counter[str] = Counter()
-        self.desk = WebRtcDesk(WebRtcSettings(**given), refused=self.refused)
+        self.desk = WebRtcDesk(WebRtcSettings(**given), limits=limits, refused=self.refused)
         for name in doors:
             self.desk.door(name)
         for name in (*doors, *views):

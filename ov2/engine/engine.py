@@ -1,7 +1,7 @@
 """The engine, and the one thread that owns the device.
 
 In: work from any thread. Out: streams to use it through, figures. What is wanted of the device is put in the thread's inbox, and taken up
-between two steps.
+between two steps. When the device has become unusable, the thread begins again with the same streams.
 """
 
 from __future__ import annotations
@@ -15,10 +15,11 @@ from types import TracebackType
 from typing import TypeVar
 
 from ov2.engine.figures import EngineStats
+from ov2.engine.restarts import Restarts
 from ov2.engine.scheduler import Scheduler
 from ov2.engine.settings import EngineSettings, require_kernels
 from ov2.engine.stream import Stream
-from ov2.errors import CapacityError, ClosedError, SessionError
+from ov2.errors import CapacityError, ClosedError, RestartError, SessionError
 from ov2.model import OV2Model
 from ov2.session import tokenizer_of
 from ov2.session_settings import SessionSettings
@@ -34,8 +35,10 @@ Result = TypeVar("Result")
 class Engine:
     """`open` streams, use them from any thread, `close` it (or use it as a context manager).
 
-    `text` defaults to the tokenizer of the model's folder. `on_failure` is told when the thread dies of a bug: everything that waited
-    has failed then, with the reason. Raises `CheckpointError` for a checkpoint whose heads the device has no kernel for.
+    `text` defaults to the tokenizer of the model's folder. `on_failure` is told when the thread dies, of a device that is unusable
+    again and again: everything that waited has failed then, with the reason.
+
+    Raises `CheckpointError` for a checkpoint whose heads the device has no kernel for.
     """
 
     def __init__(
@@ -55,6 +58,7 @@ class Engine:
         self._inbox: deque[Callable[[], None]] = deque()
         self._turn = threading.Condition()
         self._closing = False
+        self._restarts = Restarts()
         self._num_questions = 0
         self._thread = threading.Thread(target=self._main, name="ov2-engine", daemon=True)
         self._thread.start()
@@ -132,9 +136,11 @@ class Engine:
         try:
             stepped = True
             while self._wait(stepped):
-                while self._inbox:
-                    self._inbox.popleft()()
-                stepped = self._scheduler.step() if self._scheduler.has_work else True
+                try:
+                    stepped = self._turn_once()
+                except Exception as error:  # noqa: BLE001  the device is unusable, whatever told so
+                    self._begin_again(error)
+                    stepped = True
         except BaseException as error:
             self.failure = error
             log.exception("engine: the thread that owns the device has died")
@@ -145,7 +151,26 @@ class Engine:
             ended = self._ended()
             while self._inbox:
                 self._inbox.popleft()()
-            self._scheduler.end(ended)
+            (self._scheduler.lose if self.failure is not None else self._scheduler.end)(ended)
+
+    def _turn_once(self) -> bool:
+        """What is in the inbox, then a step. False when the step could do nothing."""
+        while self._inbox:
+            self._inbox.popleft()()
+        return self._scheduler.step() if self._scheduler.has_work else True
+
+    def _begin_again(self, error: Exception) -> None:
+        """The device is unusable as it is: give it all it had once more. Raises the error when that has been done too often."""
+        while self._restarts.take():
+            log.error("engine: the device has become unusable; it begins again", exc_info=error)
+            told = RestartError(f"engine: expected a device that computes, it has begun again ({error}); ask again")
+            try:
+                self._scheduler.begin_again(told)
+            except Exception as again:  # noqa: BLE001  it counts as one more
+                error = again
+            else:
+                return
+        raise error
 
     def _wait(self, stepped: bool) -> bool:
         """Until there is work. False when it is over."""

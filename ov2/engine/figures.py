@@ -18,10 +18,11 @@ class EngineStats:
     """Counts since the engine began, and the newest times.
 
     - `streams` open, `pages_used` of `num_pages`; `waiting_groups`, `waiting_questions`, `running_answers` now.
-    - `groups` appended, `answers` finished, `tokens` written by answers, `judged` statements, `renewals`, `steps`.
+    - `groups` appended, `answers` finished, `tokens` written by answers, `judged` statements, `renewals`, `steps`, `restarts` after a device
+      that became unusable.
     - `shed`: work that was put off or left out, by reason: `renewal_waits` (steps in which a renewal got no tokens), `quota_widened`
       (groups that were made longer), `model_behind` (groups skipped), `refused_group`, `statements`, `out_of_memory` (steps tried
-      again, smaller), `out_of_pages`.
+      again, smaller), `out_of_pages`, `renewal_failed` (renewals that raised).
     - `first_token_ms`, `append_ms` (from `append` to written): p50, p95 and p99 of the newest.
     - `busy_s`: time spent in steps.
     """
@@ -38,6 +39,7 @@ class EngineStats:
     judged: int
     renewals: int
     steps: int
+    restarts: int
     shed: dict[str, int]
     first_token_ms: dict[str, float]
     append_ms: dict[str, float]

@@ -59,6 +59,16 @@ class DecodeGraphs:
         hidden_BD = step.replay() if self._capture else step()
         return [hidden_BD[index : index + 1] for index in range(len(writings))]
 
+    @property
+    def pages(self) -> tuple[int, ...]:
+        """Those that it holds."""
+        return (self._spare,) if self._spare is not None else ()
+
+    def forget(self) -> None:
+        """The pool is reset, and what was captured before is not to be relied upon."""
+        self._spare = None
+        self._graphs.clear()
+
     def close(self) -> None:
         """Give the spare page back."""
         if self._spare is not None:

@@ -7,19 +7,25 @@ from __future__ import annotations
 
 import logging
 import time
+from functools import partial
 
 from torch import Tensor
 
 from ov2.engine.line import Draft, Line
 from ov2.engine.state import Owner, State
 from ov2.engine.work import Arrival
-from ov2.errors import CapacityError, SessionError
+from ov2.errors import CapacityError
+
+MOST_RESTARTS = 3
+"""That a group is taken through."""
 
 log = logging.getLogger(__name__)
 
 
 class Groups:
     """A desk (`state.Desk`)."""
+
+    kind = "group"
 
     def __init__(self, state: State) -> None:
         self._state = state
@@ -37,10 +43,10 @@ class Groups:
                 oldest.future.set_exception(CapacityError(f"group {oldest.group.group_id}: skipped, the device is behind"))
 
     def take_up(self) -> None:
-        """The next group of every line."""
+        """The next group of every line; first those that a restart has put back."""
         for line in self._state.lines.values():
-            if line.arrival is None and line.waiting:
-                line.arrival = line.waiting.popleft()
+            if line.arrival is None and (line.lost or line.waiting):
+                line.arrival = (line.lost or line.waiting).popleft()
 
     def to_encode(self) -> list[Arrival]:
         """Groups that come next, the cameras in turn; first those that a question waits for."""
@@ -51,8 +57,11 @@ class Groups:
         """Drafts, in the same order."""
         lines = self._state.asked_first()
         for line in lines:
-            if line.draft is None:
-                self._begin(line)
+            if line.draft is None and line.arrival is not None:
+                arrival = line.arrival
+                self._state.barrier.guard(
+                    self.kind, partial(self._begin, line, arrival), partial(self.leave_out, line, arrival)
+                )
         return [line.draft for line in lines if line.draft is not None]
 
     def written(self, owner: Owner, logits_W: Tensor | None) -> None:
@@ -61,15 +70,18 @@ class Groups:
         if owner.passage.left:
             return
         owner.line.finish_draft()
-        self._state.tally.counts["groups"] += 1
-        self._state.tally.append_s.append(time.perf_counter() - owner.arrival.came_s)
+        if not owner.arrival.is_again:
+            self._state.tally.counts["groups"] += 1
+            self._state.tally.append_s.append(time.perf_counter() - owner.arrival.came_s)
         if owner.arrival.future.set_running_or_notify_cancel():
             owner.arrival.future.set_result(owner.encoded)
 
     def failed(self, owner: Owner, error: Exception) -> None:
         assert isinstance(owner, Draft), "expected a draft"
-        owner.line.draft = None
         owner.passage.close()
+        if owner.line.draft is not owner:
+            return  # it had joined the window
+        owner.line.draft = None
         self.leave_out(owner.line, owner.arrival, error)
 
     def leave_out(self, line: Line, arrival: Arrival, error: Exception) -> None:
@@ -83,22 +95,25 @@ class Groups:
         if arrival.future.set_running_or_notify_cancel():
             arrival.future.set_exception(error)
 
-    def _begin(self, line: Line) -> None:
-        """Make room for the next group of a stream, and fork the branch that it is written on."""
-        arrival, window = line.arrival, line.window
-        if arrival is None or arrival.encoded is None:
-            return
-        group = arrival.encoded
-        try:
-            window.require_newer(group)
-            window.start_clock(group)
-            window.make_room(group)
-        except SessionError as error:
+    def put_back(self, line: Line, error: Exception) -> None:
+        """The engine begins again: groups of the window, and those on their way, come next. One that was on its way every time is left out,
+        with `error`: it may be what the device does not bear."""
+        line.put_back()
+        for arrival in [one for one in line.lost if one.num_restarts >= MOST_RESTARTS]:
+            line.lost.remove(arrival)
             self.leave_out(line, arrival, error)
+
+    def _begin(self, line: Line, arrival: Arrival) -> None:
+        """Make room for the next group of a stream, and fork the branch that it is written on."""
+        group, window = arrival.encoded, line.window
+        if group is None:
             return
+        window.require_newer(group)
+        window.start_clock(group)
+        window.make_room(group)
         if arrival.renewals is None and window.limit_near(group):
-            arrival.renewals, line.wants_renewal = window.num_renewals, True
-        if arrival.renewals == window.num_renewals:
+            arrival.renewals = line.want_renewal()
+        if line.waits_for_renewal(arrival.renewals):
             return
         line.arrival = None
         line.draft = Draft(line, arrival, line.passage(window.context.fork(), group))

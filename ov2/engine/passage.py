@@ -27,10 +27,11 @@ class Piece(NamedTuple):
 
 
 class Passage:
-    """`left` tokens are still to be written. Close it: its context's pages go back."""
+    """`left` tokens are still to be written. Close it: its context's pages go back, and nothing more may be written."""
 
     def __init__(self, context: Context, pieces: Sequence[Piece], image_pad: int) -> None:
         self.context = context
+        self.is_closed = False
         self._pieces, self._image_pad = list(pieces), image_pad
         self._done = self._next = _Place()
 
@@ -73,6 +74,7 @@ class Passage:
 
     def close(self) -> None:
         """Closing twice is fine."""
+        self.is_closed = True
         self.context.close()
 
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import time
 from contextlib import suppress
+from functools import partial
 
 from torch import Tensor
 
@@ -14,12 +15,13 @@ from ov2.engine.branches import Branch, beside_the_window, instead_of_the_window
 from ov2.engine.passage import Passage, Piece
 from ov2.engine.state import Owner, State
 from ov2.engine.work import Ended, Question, Recalled, Started
-from ov2.errors import OV2Error
 from ov2.wording import Wording
 
 
 class Questions:
     """A desk (`state.Desk`)."""
+
+    kind = "question"
 
     def __init__(self, state: State) -> None:
         self._state = state
@@ -37,7 +39,7 @@ class Questions:
 
     def drop_cancelled(self) -> None:
         for question in [one for one in self._state.running if one.cancelled]:
-            self.end(question, "cancelled")
+            self.end(question, "cancelled" if question.error is None else "failed", question.error)
         for line in self._state.lines.values():
             for question in [one for one in line.questions if one.cancelled]:
                 line.questions.remove(question)
@@ -52,7 +54,7 @@ class Questions:
     def owners(self) -> list[Owner]:
         """Answers that are being written, then prompts to read."""
         for question in [one for one in self._state.running if one.passage is None]:
-            self._begin(question)
+            self._state.barrier.guard(self.kind, partial(self._begin, question), partial(self.failed, question))
         begun = [one for one in self._state.running if one.passage is not None]
         writing = [one for one in begun if one.first_token_s is not None]
         return [*writing, *(one for one in begun if one.first_token_s is None)]
@@ -82,11 +84,14 @@ class Questions:
 
     def give_up(self, recalled: Recalled, error: Exception) -> None:
         """An older group cannot be encoded, so its question fails."""
-        self.end(next(one for one in self._state.running if recalled in one.recalled), "failed", error)
+        for question in [one for one in self._state.running if recalled in one.recalled]:
+            self.end(question, "failed", error)
 
     def end(self, question: Question, reason: str, error: Exception | None = None) -> None:
-        """An answer is over, however it ended."""
-        state = self._state
+        """An answer is over, however it ended; once."""
+        if question.has_ended:
+            return
+        question.has_ended, state = True, self._state
         with suppress(ValueError):
             state.running.remove(question)
         for part in (question.passage, question.older):
@@ -109,18 +114,13 @@ class Questions:
         zero_s = older[0].start_s if older and not question.beside else None
         prompt = [*(window.tokens(peek, zero_s) if peek is not None else ()), *question.tail]
         needed = len(prompt) + question.sampling.max_tokens
-        try:
-            if older:
-                window.require_recall(older, needed, peek, beside=question.beside)
-            if not older or question.beside:
-                window.require_room(needed)
-        except OV2Error as error:
-            self.end(question, "failed", error)
-            return
+        if older:
+            window.require_recall(older, needed, peek, beside=question.beside)
         if not older or question.beside:
+            window.require_room(needed)
             if question.renewals is None and window.branch_limit_near(needed, peek):
-                question.renewals, line.wants_renewal = window.num_renewals, True
-            if question.renewals == window.num_renewals:
+                question.renewals = line.want_renewal()
+            if line.waits_for_renewal(question.renewals):
                 return
         if not older:
             self._ask(question, the_window(question, prompt))

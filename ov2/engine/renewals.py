@@ -6,14 +6,21 @@ early and takes what tokens are left over; when a group or a question has to wai
 
 from __future__ import annotations
 
+import logging
+
 from torch import Tensor
 
 from ov2.engine.line import Line, Renewal
 from ov2.engine.state import Owner, State
+from ov2.errors import RequestError
+
+log = logging.getLogger(__name__)
 
 
 class Renewals:
     """A desk (`state.Desk`), for renewals that somebody waits for, or for the others."""
+
+    kind = "renewal"
 
     def __init__(self, state: State, *, wanted: bool) -> None:
         self._state, self._wanted = state, wanted
@@ -32,9 +39,19 @@ class Renewals:
             owner.line.go_on_renewing()
 
     def failed(self, owner: Owner, error: Exception) -> None:
-        """It begins again when there is room."""
+        """It begins again: when there is room, or without the group that raised."""
         assert isinstance(owner, Renewal), "expected a renewal"
-        owner.line.drop_renewal()
+        line = owner.line
+        if line.renewal is not owner:
+            return
+        if not isinstance(error, RequestError):
+            line.drop_renewal()
+            return
+        self._state.tally.shed["renewal_failed"] += 1
+        culprit = line.fail_renewal(error)
+        if culprit is not None:
+            line.skipped["session"] += 1
+            log.warning("stream %s: group %d leaves the window, it cannot be written again", line.name, culprit.group_id)
 
     def finish(self) -> None:
         """Put windows that are complete in place."""
@@ -46,4 +63,4 @@ class Renewals:
     def _is_mine(self, line: Line) -> bool:
         if self._wanted:
             return line.wants_renewal
-        return not line.wants_renewal and (line.renewal is not None or line.window.renewal_due())
+        return not line.wants_renewal and (line.renewal is not None or line.renewal_due())

@@ -5,16 +5,19 @@ In: model, settings. Out: the lines and the pool that all work is on, and small 
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Protocol
 
 from torch import Tensor
 
+from ov2.context import Context
+from ov2.engine.barrier import Barrier
 from ov2.engine.figures import EngineStats, Tally, percentiles_ms
 from ov2.engine.line import Line
 from ov2.engine.passage import Passage
 from ov2.engine.settings import EngineSettings
-from ov2.engine.work import Question
+from ov2.engine.work import Judgement, Question
 from ov2.model import OV2Model
 from ov2.pages import PagePool
 from ov2.text import TextTokenizer
@@ -28,8 +31,13 @@ class Owner(Protocol):
 
 
 class Desk(Protocol):
-    """One kind of work. `owners` are those with tokens to write, the first first; what becomes of a writing goes to `written` (with the
+    """One kind of work; `kind` says which.
+
+    `owners` are those with tokens to write, the first first; what becomes of a writing goes to `written` (with the
     logits of its last token, once all tokens are written) or `failed`."""
+
+    @property
+    def kind(self) -> str: ...
 
     def owners(self) -> list[Owner]: ...
 
@@ -46,6 +54,7 @@ class State:
     text: TextTokenizer
     settings: EngineSettings
     pool: PagePool
+    barrier: Barrier
     lines: dict[str, Line] = field(default_factory=dict)
     running: list[Question] = field(default_factory=list)
     tally: Tally = field(default_factory=Tally)
@@ -62,6 +71,13 @@ class State:
         asked = {id(question.line) for question in self.running if question.passage is None}
         return sorted(self.in_turn(), key=lambda line: id(line) not in asked)
 
+    def contexts(self, judgements: Iterable[Judgement]) -> list[Context]:
+        """All that hold pages, each once; `judgements` that wait."""
+        of_lines = (context for line in self.lines.values() for context in line.contexts)
+        of_questions = (context for question in self.running for context in question.contexts)
+        of_statements = (context for judgement in judgements for context in judgement.contexts)
+        return list({id(context): context for context in (*of_lines, *of_questions, *of_statements)}.values())
+
     def drop_renewals(self) -> bool:
         """Give up renewals that nobody waits for: memory is short. False when there was none."""
         dropped = [line for line in self.lines.values() if line.renewal is not None and not line.wants_renewal]
@@ -76,7 +92,7 @@ class State:
             streams=len(lines),
             pages_used=self.pool.num_used,
             num_pages=self.pool.num_pages,
-            waiting_groups=sum(len(line.waiting) + (line.arrival is not None) for line in lines),
+            waiting_groups=sum(len(line.lost) + len(line.waiting) + (line.arrival is not None) for line in lines),
             waiting_questions=sum(len(line.questions) for line in lines),
             running_answers=len(self.running),
             groups=counts["groups"],
@@ -85,6 +101,7 @@ class State:
             judged=counts["judged"],
             renewals=counts["renewals"],
             steps=counts["steps"],
+            restarts=counts["restarts"],
             shed=dict(tally.shed),
             first_token_ms=percentiles_ms(tally.first_token_s),
             append_ms=percentiles_ms(tally.append_s),

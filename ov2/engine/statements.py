@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections import deque
 from contextlib import suppress
+from functools import partial
 
 from torch import Tensor
 
@@ -14,13 +15,15 @@ from ov2.engine.passage import Passage, Piece
 from ov2.engine.state import Owner, State
 from ov2.engine.verdict import Verdict
 from ov2.engine.work import Judgement, Statement
-from ov2.errors import CapacityError, PromptError
+from ov2.errors import CapacityError
 
 LATE = "statements: expected to begin in time, the device was busy; judge fewer, or wait longer"
 
 
 class Statements:
     """A desk (`state.Desk`)."""
+
+    kind = "statement"
 
     def __init__(self, state: State, verdict: Verdict) -> None:
         self.waiting: deque[Judgement] = deque()
@@ -44,21 +47,20 @@ class Statements:
         for judgement in list(self.waiting):
             if judgement.line.num_settled < judgement.after or (judgement.peek is not None and judgement.encoded is None):
                 continue
-            try:
-                trunk = judgement.trunk or self._begin(judgement)
-            except PromptError as error:
-                self.end(judgement, error)
-                continue
-            if trunk.passage.left:
-                owners.append(trunk)
-                continue
-            if not judgement.statements:
-                image_pad, context = self._state.text.image_pad, trunk.passage.context
-                judgement.statements = [
-                    Statement(judgement, Passage(context.fork(), [Piece(list(tail))], image_pad)) for tail in judgement.tails
-                ]
-            owners += [one for one in judgement.statements if one.margin is None]
+            self._state.barrier.guard(self.kind, partial(self._take_up, judgement, owners), partial(self.end, judgement))
         return owners
+
+    def _take_up(self, judgement: Judgement, owners: list[Owner]) -> None:
+        """Add what of a judgement has tokens to write."""
+        trunk = judgement.trunk or self._begin(judgement)
+        if trunk.passage.left:
+            owners.append(trunk)
+            return
+        if not judgement.statements:
+            image_pad, context = self._state.text.image_pad, trunk.passage.context
+            for tail in judgement.tails:
+                judgement.statements.append(Statement(judgement, Passage(context.fork(), [Piece(list(tail))], image_pad)))
+        owners += [one for one in judgement.statements if one.margin is None]
 
     def _begin(self, judgement: Judgement) -> Statement:
         """Fork the window once for all statements, so that they see the same."""
@@ -86,6 +88,10 @@ class Statements:
         self.end(owner.judgement, error)
 
     def end(self, judgement: Judgement, error: Exception | None = None) -> None:
+        """Once: when one of its statements fails, nobody needs the others."""
+        if judgement.has_ended:
+            return
+        judgement.has_ended = True
         with suppress(ValueError):
             self.waiting.remove(judgement)
         for one in [*judgement.statements, *([judgement.trunk] if judgement.trunk is not None else [])]:

@@ -132,9 +132,9 @@ class Stream:
                 engine.end_question()
             try:
                 tell(item)
-            except Exception:  # a listener's trouble is its own
-                log.exception("stream %s: a listener failed; its question is cancelled", self.name)
-                asked.cancelled = True
+            except Exception as error:  # a listener's trouble is its own
+                log.exception("stream %s: a listener failed, and its question with it", self.name)
+                asked.fail(error)
 
         asked = Question(
             line=self._line,

@@ -5,11 +5,13 @@ In: statements, logits of the first token of an answer. Out: margins. Shape lett
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 
 import torch
 from torch import Tensor
 
+from ov2.errors import SessionError
 from ov2.prompt import question_tokens
 from ov2.text import TextTokenizer
 
@@ -30,6 +32,9 @@ class Verdict:
         return question_tokens(self._text, statement if is_question else f"Is it true that {statement.rstrip('.')}?")
 
     def margin(self, logits_W: Tensor) -> float:
-        """Above zero: yes."""
+        """Above zero: yes. Raises `SessionError` when the logits are no numbers."""
         yes, no = (torch.logsumexp(logits_W[tokens].float(), 0) for tokens in (self._yes, self._no))
-        return float(yes - no) * self._scale + self._bias
+        margin = float(yes - no) * self._scale + self._bias
+        if not math.isfinite(margin):
+            raise SessionError(f"statement: expected logits from which a margin follows, got one of {margin}")
+        return margin

@@ -12,7 +12,9 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from ov2.canvas import CanvasGroup
+from ov2.context import Context
 from ov2.engine.passage import Passage
+from ov2.errors import RequestError
 from ov2.sampling import Sampling
 from ov2.segment import EncodedGroup
 from ov2.wording import Wording
@@ -64,7 +66,8 @@ class Recalled:
 @dataclass(slots=True, eq=False, kw_only=True)
 class Question:
     """A question, then its answer. `after`: groups of its stream that come first. `renewals`: how many there had been when it began to
-    wait for one. `older`: the branch as it will be, while older groups are written for it. `cancelled` may be set by any thread."""
+    wait for one. `older`: the branch as it will be, while older groups are written for it. `cancelled` may be set by any thread;
+    `has_ended` once it was told; `error`: why it is to fail."""
 
     line: Line
     tail: Sequence[int]
@@ -85,17 +88,33 @@ class Question:
     queue_s: float = 0.0
     renewals: int | None = None
     cancelled: bool = False
+    has_ended: bool = False
+    error: Exception | None = None
+
+    def fail(self, cause: Exception) -> None:
+        """Its listener raised: let it end at the next step."""
+        self.error = RequestError(f"question: expected it to be listened to, got {type(cause).__name__}: {cause}")
+        self.error.__cause__ = cause
+        self.cancelled = True
+
+    @property
+    def contexts(self) -> list[Context]:
+        """Those whose pages it holds."""
+        return [part.context for part in (self.passage, self.older) if part is not None]
 
 
 @dataclass(slots=True, eq=False, kw_only=True)
 class Arrival:
-    """A group on its way into a stream. `renewals`: as of a question."""
+    """A group on its way into a stream. `renewals`: as of a question. `is_again`: it was in the window when the engine began again, of
+    which `num_restarts` interrupted it."""
 
-    group: CanvasGroup
+    group: CanvasGroup | EncodedGroup
     future: Future[EncodedGroup]
     came_s: float = field(default_factory=time.perf_counter)
     encoded: EncodedGroup | None = None
     renewals: int | None = None
+    is_again: bool = False
+    num_restarts: int = 0
 
 
 @dataclass(slots=True, eq=False, kw_only=True)
@@ -113,6 +132,13 @@ class Judgement:
     within_s: float | None = None
     came_s: float = field(default_factory=time.perf_counter)
     statements: list[Statement] = field(default_factory=list)
+    has_ended: bool = False
+
+    @property
+    def contexts(self) -> list[Context]:
+        """Those whose pages it holds."""
+        trunk = [self.trunk] if self.trunk is not None else []
+        return [statement.passage.context for statement in (*trunk, *self.statements)]
 
     @property
     def is_late(self) -> bool:

@@ -29,6 +29,7 @@ from stream.codec.annexb import (
     split_avcc,
 )
 from stream.codec.parameter_sets import parameter_set_id, picture_size
+from stream.errors import TooLargeError
 
 _PARAMETER_SETS = frozenset({int(NalType.SPS), int(NalType.PPS)})
 _DROPPED = frozenset(
@@ -44,8 +45,14 @@ _DROPPED = frozenset(
 )
 """Units that change no decoded picture of the base layer, and that some containers strip."""
 
-_MAX_HELD = 16
+_MAX_HELD, _MAX_HELD_BYTES = 16, 1 << 20
 """Units kept for the next picture when packets without slices come; a stream of nothing else must not grow."""
+MAX_UNITS = 16_384
+"""Units of one packet. A picture has at most a slice per macroblock, which nobody sends: 4K has 32,400 of them."""
+MAX_SET_BYTES = (1 << 16) - 1
+"""Longest parameter set: what a container's record has room for (ISO/IEC 14496-15 5.2.4.1). A longer one is left out."""
+_MAX_SEI_UNITS = 64
+"""SEI units of a picture in which a recovery point is looked for."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -96,14 +103,20 @@ class Canonicaliser:
         """NAL units of a packet, in the form that the extradata told. Annex B behind an AVCC record, which some muxers write,
         is recognised by its start code and because the lengths do not add up."""
         if not self._length_bytes:
-            return split_annexb(data)
+            return split_annexb(data, MAX_UNITS + 1)
         if data.startswith(START_CODE) and not avcc_adds_up(data, self._length_bytes):
-            return split_annexb(data)
-        return split_avcc(data, self._length_bytes)
+            return split_annexb(data, MAX_UNITS + 1)
+        return split_avcc(data, self._length_bytes, MAX_UNITS + 1)
 
     def push(self, data: bytes) -> AccessUnit | None:
-        """One packet in, one unit out. A packet without slices gives None; its units go in front of the next picture."""
+        """One packet in, one unit out. A packet without slices gives None; its units go in front of the next picture.
+
+        Raises `TooLargeError` for one of more than `MAX_UNITS` units."""
         nals = self.split(data)
+        if len(nals) > MAX_UNITS:
+            raise TooLargeError(
+                "many_units", f"expected at most {MAX_UNITS} units in a picture, got more; let fewer slices be sent"
+            )
         if not self._held and self._shown_px == self._size_px and _is_one_plain_slice(nals):
             return AccessUnit(
                 data=START_CODE + nals[0],
@@ -118,6 +131,8 @@ class Canonicaliser:
         for nal in nals:
             kind = nal[0] & TYPE_MASK
             if kind in _PARAMETER_SETS:
+                if len(nal) > MAX_SET_BYTES:
+                    continue
                 self.num_in_band_sets += kind == NalType.SPS
                 if self._remember(nal):
                     kept.append(nal)
@@ -125,7 +140,7 @@ class Canonicaliser:
                 kept.append(nal)
         start = start_of(kept)
         if start is None:
-            self._held = kept[-_MAX_HELD:]
+            self._held = kept[-_MAX_HELD:] if sum(map(len, kept[-_MAX_HELD:])) <= _MAX_HELD_BYTES else []
             return None
         if start.starts and self._sets:
             sets = [self._sets[key] for key in sorted(self._sets)]
@@ -170,7 +185,7 @@ class Start(NamedTuple):
 
 def start_of(nals: Sequence[bytes]) -> Start | None:
     """Read it from the slice headers and the recovery point message; None without slices."""
-    num_bytes, num_slices, num_intra = 0, 0, 0
+    num_bytes, num_slices, num_intra, num_sei = 0, 0, 0, 0
     is_idr = recovery = continues = False
     for nal in nals:
         kind = nal[0] & TYPE_MASK
@@ -180,7 +195,8 @@ def start_of(nals: Sequence[bytes]) -> Start | None:
             num_slices += 1
             is_idr = is_idr or kind == NalType.IDR
             num_intra += kind != NalType.IDR and is_intra_slice(nal)
-        elif kind == NalType.SEI:
+        elif kind == NalType.SEI and num_sei < _MAX_SEI_UNITS:
+            num_sei += 1
             recovery = recovery or has_recovery_point(nal)
     if not num_slices:
         return None
@@ -188,10 +204,11 @@ def start_of(nals: Sequence[bytes]) -> Start | None:
     return Start(num_bytes, is_idr or (intra and recovery), is_idr or intra or recovery, continues)
 
 
-def joined(first: AccessUnit, rest: AccessUnit) -> AccessUnit:
-    """Two pieces of one picture as one unit."""
-    slices = [nal for nal in split_annexb(rest.data) if nal[0] & TYPE_MASK not in _PARAMETER_SETS]
-    return replace(first, data=first.data + join_annexb(slices), size_bytes=first.size_bytes + rest.size_bytes)
+def joined(first: AccessUnit, *rest: AccessUnit) -> AccessUnit:
+    """The pieces of one picture as one unit."""
+    slices = [nal for piece in rest for nal in split_annexb(piece.data) if nal[0] & TYPE_MASK not in _PARAMETER_SETS]
+    size_bytes = first.size_bytes + sum(piece.size_bytes for piece in rest)
+    return replace(first, data=first.data + join_annexb(slices), size_bytes=size_bytes)
 
 
 def starts_decoding(data: bytes) -> bool:

@@ -7,6 +7,7 @@ In: bytes as a container or a camera delivers them, Annex B (start codes) or AVC
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from itertools import islice
 from typing import Final
 
 START_CODE = b"\x00\x00\x00\x01"
@@ -20,6 +21,10 @@ _INTRA_TYPES = (2, 4)
 """slice_type modulo 5 of I and SI (H.264 table 7-6)."""
 _SEI_RECOVERY_POINT = 6
 """payloadType of the recovery point message (H.264 D.1.1)."""
+_MOST_SEI_MESSAGES, _MOST_SEI_NUMBER_BYTES = 64, 1024
+"""Messages of a unit that are looked at, and bytes of a payloadType or payloadSize (each but the last stands for 255); more is an attack."""
+_MOST_ZEROS = 32
+"""Leading zero bits of the longest Exp-Golomb code (9.1: ue(v) goes up to 2^32 - 2)."""
 
 
 class NalType:
@@ -47,11 +52,12 @@ def nal_type(nal: bytes) -> int:
     return nal[0] & TYPE_MASK if nal else 0
 
 
-def split_annexb(data: bytes) -> list[bytes]:
-    """Units between start codes of either length; trailing zero bytes belong to the byte stream, not to the unit (B.1.1)."""
-    nals = []
+def split_annexb(data: bytes, most: int | None = None) -> list[bytes]:
+    """Units between start codes of either length, the first `most` of them; trailing zero bytes belong to the byte stream, not to the
+    unit (B.1.1)."""
+    nals: list[bytes] = []
     start = data.find(_SHORT_CODE)
-    while start >= 0:
+    while start >= 0 and len(nals) != most:
         start += len(_SHORT_CODE)
         end = data.find(_SHORT_CODE, start)
         nal = data[start : end if end >= 0 else len(data)].rstrip(b"\x00")
@@ -61,11 +67,12 @@ def split_annexb(data: bytes) -> list[bytes]:
     return nals
 
 
-def split_avcc(data: bytes, length_bytes: int) -> list[bytes]:
-    """Units behind big-endian length prefixes (ISO/IEC 14496-15 5.2.3). A length past the end yields what is there."""
-    nals = []
+def split_avcc(data: bytes, length_bytes: int, most: int | None = None) -> list[bytes]:
+    """Units behind big-endian length prefixes (ISO/IEC 14496-15 5.2.3), the first `most` of them. A length past the end yields what is
+    there."""
+    nals: list[bytes] = []
     at = 0
-    while at + length_bytes <= len(data):
+    while at + length_bytes <= len(data) and len(nals) != most:
         size = int.from_bytes(data[at : at + length_bytes], "big")
         at += length_bytes
         nal = data[at : at + size].rstrip(b"\x00")
@@ -142,7 +149,7 @@ def is_later_slice(nal: bytes) -> bool:
 
 def has_recovery_point(sei: bytes) -> bool:
     """True when an SEI unit carries a recovery point: decoding may start here (H.264 D.2.8)."""
-    return _SEI_RECOVERY_POINT in _sei_types(unescape(sei[1:]))
+    return _SEI_RECOVERY_POINT in islice(_sei_types(unescape(sei[1:])), _MOST_SEI_MESSAGES)
 
 
 def _sei_types(payload: bytes) -> Iterator[int]:
@@ -156,8 +163,8 @@ def _sei_types(payload: bytes) -> Iterator[int]:
 
 
 def _sei_number(payload: bytes, at: int) -> tuple[int, int]:
-    value = 0
-    while at < len(payload) and payload[at] == 0xFF:
+    value, until = 0, min(len(payload), at + _MOST_SEI_NUMBER_BYTES)
+    while at < until and payload[at] == 0xFF:
         value += 255
         at += 1
     return value + (payload[at] if at < len(payload) else 0), at + 1
@@ -190,6 +197,8 @@ class BitReader:
         zeros = 0
         while not self.u(1):
             zeros += 1
+            if zeros > _MOST_ZEROS:
+                raise EOFError(f"expected an Exp-Golomb code of at most {_MOST_ZEROS} leading zeros, got more")
         return (1 << zeros) - 1 + self.u(zeros)
 
     def se(self) -> int:

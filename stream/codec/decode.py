@@ -23,6 +23,7 @@ from stream.codec.annexb import START_CODE, TYPE_MASK, NalType, split_annexb
 from stream.codec.buffers import flat
 from stream.codec.macroblocks import MacroblockFrame, MacroblockParser
 from stream.codec.motion import MOTION_VECTOR, mean_qp
+from stream.codec.parameter_sets import LARGEST_PICTURE_PX
 from stream.units import Packet
 
 log = logging.getLogger(__name__)
@@ -146,7 +147,7 @@ class Decoder:
 
     Without `with_qp` frames do not tell their quantiser, which saves a few percent of decoding. `with_macroblocks`: frames tell the
     bits of their macroblocks, where the slice data can be read; the first reason why it cannot is logged, and `unread` counts the
-    pictures that were asked for in vain, by reason.
+    pictures that were asked for in vain, by reason. No memory is taken for pictures of more than `max_picture_px`: they are `damaged_packet`.
     """
 
     def __init__(
@@ -155,6 +156,7 @@ class Decoder:
         *,
         with_qp: bool = True,
         with_macroblocks: bool = False,
+        max_picture_px: int = LARGEST_PICTURE_PX,
         monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
         self.skipped: Counter[str] = Counter()
@@ -162,6 +164,7 @@ class Decoder:
         self.num_frames = 0
         self._name = name
         self._with_qp = with_qp
+        self._max_picture_px = max_picture_px
         self._macroblocks = MacroblockParser() if with_macroblocks else None
         self._told_unread = False
         self._told_codec = False
@@ -189,7 +192,7 @@ class Decoder:
                 return frames
             self._started = True
         if self._context is None:
-            self._context = _open(packet.codec, self._with_qp)
+            self._context = _open(packet.codec, self._with_qp, self._max_picture_px)
             self._codec = packet.codec
             self._tell_evidence()
         if self._macroblocks is not None and packet.codec == "h264" and packet.data[4] & TYPE_MASK in _SETS:
@@ -299,10 +302,10 @@ class Decoder:
             self._unlogged.clear()
 
 
-def _open(codec: str, with_qp: bool) -> av.VideoCodecContext:
+def _open(codec: str, with_qp: bool, max_picture_px: int) -> av.VideoCodecContext:
     context = cast(av.VideoCodecContext, av.CodecContext.create(_BARE_NAMES.get(codec, codec), "r"))
     context.thread_count = 1
-    context.options = {"flags2": "+export_mvs"}
+    context.options = {"flags2": "+export_mvs", "max_pixels": str(max_picture_px)}
     if with_qp:
         context.options |= {"export_side_data": "venc_params"}
     return context

@@ -18,6 +18,10 @@ _MOST_CYCLE = 255
 """Largest num_ref_frames_in_pic_order_cnt_cycle (7.4.2.1.1)."""
 _MOST_SIDE_MBS, _MOST_MBS = 1055, 139_264
 """Macroblocks along a side and in a frame at level 6.2 (A.3.1, table A-1). More is damage."""
+LARGEST_PICTURE_PX = _MOST_MBS * _MACROBLOCK_PX**2
+"""Pixels of the largest picture that the standard has a level for."""
+_MOST_IDS = {7: 32, 8: 256}
+"""Numbers that sequence and picture parameter sets may have (7.4.2.1.1, 7.4.2.2), by nal_unit_type."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -83,12 +87,13 @@ def picture_size(sps: bytes) -> tuple[int, int] | None:
 
 def parameter_set_id(nal: bytes) -> int:
     """seq_parameter_set_id of an SPS, pic_parameter_set_id of a PPS; -1 when the set is damaged."""
-    is_sps = nal[0] & 31 == 7
-    bits = BitReader(unescape(nal[4:12] if is_sps else nal[1:9]))
+    kind = nal[0] & 31
+    bits = BitReader(unescape(nal[4:12] if kind == 7 else nal[1:9]))
     try:
-        return bits.ue()
+        number = bits.ue()
     except EOFError:
         return -1
+    return number if number < _MOST_IDS[kind] else -1
 
 
 def read_sps(nal: bytes) -> Sps | None:

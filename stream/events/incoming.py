@@ -114,6 +114,9 @@ class Incoming:
                 await self._handlers.ask(name, camera, question, parsed)
             except StreamError as error:
                 self._refuse_question(name, getattr(error, "code", "refused"), str(error))
+            except Exception:
+                log.exception("mqtt: question %s could not be asked", name)
+                self._refuse_question(name, "internal", "ask: expected to be asked, it failed; the service's log says more")
 
     def _take_switch(self, camera: str, feature: str, payload: bytes) -> None:
         if payload not in (b"ON", b"OFF"):

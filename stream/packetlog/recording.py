@@ -15,6 +15,8 @@ from stream.errors import StreamError
 from stream.packetlog.settings import PacketLogSettings
 from stream.packetlog.writer import PacketLogWriter
 from stream.sources import CameraState, Mailbox, StateMachine, Supervisor, open_source, parse_address
+from stream.sources.limits import IngestLimits
+from stream.sources.options import OpenOptions
 from stream.sources.readerprocess import ReaderConnector
 from stream.sources.timekeeper import Timekeeper
 from stream.sources.wallclock import Live
@@ -44,6 +46,7 @@ class Recording:
         listen: bool = False,
         timeout_s: float = 10.0,
         seconds: float | None = None,
+        limits: IngestLimits | None = None,
     ) -> None:
         self.name = name
         self.address = parse_address(url, listen=listen)
@@ -51,6 +54,7 @@ class Recording:
         self._failed: str | None = None
         self._seconds = seconds
         self._timeout_s = timeout_s
+        self._options = OpenOptions(stale_s=STALE_S, limits=limits or IngestLimits())
         self._mailbox = Mailbox(f"recording {name}")
         self._supervisor = self._supervised(timeout_s) if self.address.is_live else None
         self.writer = PacketLogWriter(folder, settings, camera=name)
@@ -87,9 +91,9 @@ class Recording:
         return dict(self.writer.drops) | ({"mailbox": self._mailbox.num_dropped} if self._mailbox.num_dropped else {})
 
     def _supervised(self, timeout_s: float) -> Supervisor:
-        options = {"listen": self.address.kind == "listen", "paced": False, "stale_s": STALE_S}
+        order = {"options": self._options, "listen": self.address.kind == "listen"}
         return Supervisor(
-            ReaderConnector(self.address, options, timeout_s=timeout_s),
+            ReaderConnector(self.address, order, timeout_s=timeout_s),
             self._mailbox,
             Timekeeper(Live()),
             StateMachine(CameraState.CONNECTING),
@@ -117,7 +121,7 @@ class Recording:
 
     def _packets(self) -> Generator[Packet]:
         if self._supervisor is None:
-            with open_source(self.address.url) as source:
+            with open_source(self.address.url, options=self._options) as source:
                 for packet in source:
                     self.writer.wait_for_room(packet)
                     yield packet

@@ -5,7 +5,6 @@ In: entries, in order, from one thread. Out: segments in a folder, each with its
 
 from __future__ import annotations
 
-import fcntl
 import logging
 import os
 from collections import deque
@@ -13,7 +12,8 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from stream.errors import PacketLogError
+from stream.errors import FolderTakenError, PacketLogError
+from stream.folder_lock import FolderLock
 from stream.packetlog.framing import HEADER_BYTES
 from stream.packetlog.index import index_bytes, read_index, scan
 from stream.packetlog.record import (
@@ -30,12 +30,11 @@ from stream.packetlog.record import (
     widen_payload,
 )
 from stream.packetlog.segmentfile import SegmentFile, record_bytes
-from stream.packetlog.segments import Segment, check_segments, segment_in, segments_of
+from stream.packetlog.segments import LOCK_NAME, Segment, check_segments, segment_in, segments_of
 from stream.packetlog.settings import PacketLogSettings
 
 log = logging.getLogger(__name__)
 
-_LOCK_NAME = "writer.lock"
 _NO_WIDENING = 1.0
 
 
@@ -65,12 +64,12 @@ class RollingFiles:
         self._settings = settings
         self._start = start
         self._clock = clock
-        self._lock_fd = _lock(folder)
+        self._lock = _lock(folder)
         try:
             found = segments_of(folder)
             check_segments(found)
         except PacketLogError:
-            os.close(self._lock_fd)
+            self._lock.release()
             raise
         self._finished: deque[_Finished] = deque(_Finished(each, _size(each)) for each in found)
         self._next_sequence = found[-1].sequence + 1 if found else 0
@@ -81,8 +80,9 @@ class RollingFiles:
 
     @property
     def num_bytes(self) -> int:
-        """Bytes of all files of the log, those that are staged included."""
-        return sum(each.num_bytes for each in self._finished) + (self._file.num_bytes if self._file is not None else 0)
+        """Bytes of all files of the log, its lock and those that are staged included."""
+        finished = sum(each.num_bytes for each in self._finished)
+        return self._lock.num_bytes + finished + (self._file.num_bytes if self._file is not None else 0)
 
     def recover(self) -> None:
         """Index segments that a crash left without one."""
@@ -136,7 +136,7 @@ class RollingFiles:
         try:
             self.finish()
         finally:
-            os.close(self._lock_fd)
+            self._lock.release()
 
     def shed(self, coming_bytes: int = 0) -> None:
         """Delete the oldest segments until the log, and so many bytes more, keep its bounds."""
@@ -218,21 +218,14 @@ class RollingFiles:
             self._num_kept += self._file.num_kept - before
 
 
-def _lock(folder: Path) -> int:
+def _lock(folder: Path) -> FolderLock:
     """Two writers would delete each other's segments."""
     try:
-        folder.mkdir(parents=True, exist_ok=True)
-        fd = os.open(folder / _LOCK_NAME, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+        return FolderLock(folder / LOCK_NAME)
+    except FolderTakenError as error:
+        raise PacketLogError(f"packet log {folder}: {error} records into it; give every camera a folder of its own") from None
     except OSError as error:
         raise PacketLogError(f"packet log {folder}: expected a folder that can be written, got: {error.strerror}") from None
-    try:
-        fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError:
-        os.close(fd)
-        raise PacketLogError(
-            f"packet log {folder}: another process records into it; give every camera a folder of its own"
-        ) from None
-    return fd
 
 
 def _write_index(segment: Segment, data: bytes) -> None:

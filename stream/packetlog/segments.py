@@ -15,6 +15,7 @@ from typing import NamedTuple
 from stream.errors import PacketLogError
 from stream.packetlog.framing import FORMAT_VERSION, HEADER_BYTES, format_version
 
+LOCK_NAME = "writer.lock"
 _NAME = re.compile(r"segment-(\d{8,})-([0-9a-f]{8})\.ov2log")
 
 
@@ -28,6 +29,11 @@ class Segment(NamedTuple):
     @property
     def index_path(self) -> Path:
         return self.path.with_suffix(".index")
+
+
+def is_of_a_log(name: str) -> bool:
+    """Whether a file of this name says that its folder is a packet log's."""
+    return name == LOCK_NAME or _NAME.fullmatch(name) is not None
 
 
 def segment_in(folder: Path, sequence: int, seed: int) -> Segment:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import math
 from datetime import UTC, datetime
 
-from stream.errors import PacketLogError
+from stream.errors import StretchError
 from stream.packetlog.log import LogRange
 
 EARLIEST_EPOCH_S = 1e8
@@ -18,7 +18,7 @@ EARLIEST_EPOCH_S = 1e8
 def moment(text: str, covers: LogRange | None) -> float:
     """`1763663264.5`; `2026-11-20T18:27:44` (UTC where it names no zone); `90` or `+90` from the log's beginning; `-30` from its end.
 
-    Raises `PacketLogError` for anything else, and for a relative time in an empty log.
+    Raises `StretchError` for anything else, and for a relative time in an empty log.
     """
     text = text.strip()
     try:
@@ -30,7 +30,7 @@ def moment(text: str, covers: LogRange | None) -> float:
     if number >= EARLIEST_EPOCH_S:
         return number
     if covers is None:
-        raise PacketLogError(f"time {text}: expected a log with packets to count from, found none")
+        raise StretchError(f"time {text}: expected a log with packets to count from, found none")
     return covers.end_s + number if text.startswith("-") else covers.start_s + number
 
 
@@ -42,7 +42,7 @@ def _iso(text: str) -> float:
     return (told if told.tzinfo is not None else told.replace(tzinfo=UTC)).timestamp()
 
 
-def _not_a_time(text: str) -> PacketLogError:
-    return PacketLogError(
+def _not_a_time(text: str) -> StretchError:
+    return StretchError(
         f"time: expected epoch seconds, an ISO 8601 time, seconds from the beginning (90), or from the end (-30), got {text!r}"
     )

@@ -13,16 +13,18 @@ from functools import partial
 from typing import Annotated, Any
 
 from fastapi import FastAPI, Header, Query, Request
-from fastapi.responses import JSONResponse, StreamingResponse
+from fastapi.responses import HTMLResponse, JSONResponse, StreamingResponse
 from starlette.responses import Response
 
 from stream.refusals import Refusal, Responses, anywhere, refusals
 from stream.serve import config
-from stream.serve.bearer import BearerGuard
+from stream.serve.apipage import api_page
+from stream.serve.bearer import BearerGuard, is_stranger
 from stream.serve.bodies import json_routes
 from stream.serve.errors import no_group
 from stream.serve.events import LAST_POSITION, EventsRequest, EventStream, FollowRequest, events_page
 from stream.serve.followers import Followers
+from stream.serve.hosts import HostGuard
 from stream.serve.media_routes import media_routes
 from stream.serve.places import Places
 from stream.serve.question import Bridge, Finished, Piece, Question, Refused, Started
@@ -49,13 +51,14 @@ EVENT_STREAM: Responses = {200: {"content": {"text/event-stream": {}}}}
 
 def create_app(service: Service) -> FastAPI:
     """The application over one service. It starts and stops nothing."""
-    settings = service.config.server
+    server = service.config.server
     followers = Followers(service.delivery)
-    places = Places(settings.max_followers, settings.max_share_per_address)
-    app = FastAPI(title="OV2 Live", version=VERSION, docs_url="/docs", redoc_url=None, responses=anywhere())
+    places = Places(server.max_followers, server.max_share_per_address)
+    app = FastAPI(title="OV2 Live", version=VERSION, docs_url=None, redoc_url=None, responses=anywhere())
     answer_refusals(app, service.refused)
-    app.router.route_class = json_routes(settings.max_body_kb)
-    app.add_middleware(BearerGuard, tokens=service.config.server.tokens, refused=service.refused)
+    app.router.route_class = json_routes(server.max_body_kb)
+    app.add_middleware(BearerGuard, tokens=server.tokens, refused=service.refused, open_reads=server.open_reads)
+    app.add_middleware(HostGuard, hosts={*server.hosts, server.host.lower()}, refused=service.refused)
     app.openapi = partial(_description, app)  # type: ignore[method-assign]
     app.include_router(webrtc_routes(service.desk))
 
@@ -113,8 +116,9 @@ def create_app(service: Service) -> FastAPI:
         return EventStream(followers, places, service.refused, wanted, position)
 
     @app.get("/v1/status")
-    async def status() -> ServiceStatus:
-        return await asyncio.to_thread(service.status)
+    async def status(request: Request) -> ServiceStatus:
+        told = await asyncio.to_thread(service.status)
+        return told.without_port() if is_stranger(request) else told
 
     @app.get("/v1/config/schema.json")
     async def schema() -> dict[str, Any]:
@@ -127,11 +131,18 @@ def create_app(service: Service) -> FastAPI:
         return JSONResponse({"ok": alive}, 200 if alive else 503)
 
     @app.get("/readyz", responses={200: {"model": Readiness}, 503: {"model": Readiness | Refusal}})
-    async def readyz() -> Response:
-        """Ready: alive, and at least one camera is live."""
+    async def readyz(request: Request) -> Response:
+        """Ready: alive, and at least one camera is live. Which cameras there are is not for strangers."""
         states = {camera.name: camera.state for camera in service.cameras()}
         ready = service.alive and "live" in states.values()
-        return JSONResponse({"ready": ready, "cameras": states}, 200 if ready else 503)
+        hidden = is_stranger(request) and not server.open_reads
+        return JSONResponse({"ready": ready} if hidden else {"ready": ready, "cameras": states}, 200 if ready else 503)
+
+    @app.get("/docs", include_in_schema=False)
+    async def docs() -> HTMLResponse:
+        """The routes, to be read and tried in a browser."""
+        assert app.openapi_url is not None
+        return api_page(app.title, app.openapi_url)
 
     return app
 

@@ -1,7 +1,10 @@
-"""Who may publish, watch, and change things: whoever has a token, where tokens are set (RFC 6750).
+"""Who may publish, watch, ask, read and change things: whoever has a token, where tokens are set (RFC 6750).
 
-In: requests. Out: the same, with `request.state.holder` telling clients with different tokens apart; or 401, counted. Reading under /v1 and the
-pages (which hold no secret) stay open. Without tokens everybody is one and the same.
+In: requests. Out: the same, with `request.state.holder` telling clients with different tokens apart, and `request.state.is_stranger` those
+that have none; or 401, counted. Open to all are whether the service lives, and the two pages (which hold no secret). With `open_reads` so is
+all that changes nothing. Without tokens everybody is one and the same, and nobody a stranger.
+
+A token comes in the Authorization header alone: what is in an address ends in logs, histories and Referer headers.
 """
 
 from __future__ import annotations
@@ -14,12 +17,14 @@ from http import HTTPStatus
 
 from pydantic import SecretStr
 from starlette.datastructures import Headers
+from starlette.requests import Request
 from starlette.responses import JSONResponse
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 SCHEME = "bearer"
-ALWAYS = ("/whip", "/whep")
-CHANGES = ("/v1",)
+HEALTH = frozenset({"/healthz", "/readyz"})
+PAGES = ("/publish", "/live")
+MEDIA = ("/whip", "/whep")
 READING = frozenset({"GET", "HEAD"})
 PREFLIGHT = "OPTIONS"
 """A browser asks before it sends a token, and sends none with the question."""
@@ -28,19 +33,20 @@ PREFLIGHT = "OPTIONS"
 class BearerGuard:
     """ASGI middleware. `refused` counts `unauthorized`."""
 
-    def __init__(self, app: ASGIApp, *, tokens: Iterable[SecretStr], refused: Counter[str]) -> None:
+    def __init__(self, app: ASGIApp, *, tokens: Iterable[SecretStr], refused: Counter[str], open_reads: bool = False) -> None:
         self._app = app
         self._known = [_digest(token.get_secret_value()) for token in tokens]
         self._refused = refused
+        self._open_reads = open_reads
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] == "http" and self._known and _is_guarded(scope["method"], scope["path"]):
+        if scope["type"] == "http" and self._known:
             holder = self._holder(Headers(scope=scope))
-            if holder is None:
+            if holder is None and not self._is_open(scope["method"], scope["path"]):
                 self._refused["unauthorized"] += 1
                 await _unauthorized()(scope, receive, send)
                 return
-            scope.setdefault("state", {})["holder"] = holder
+            scope.setdefault("state", {}).update({"is_stranger": True} if holder is None else {"holder": holder})
         await self._app(scope, receive, send)
 
     def _holder(self, headers: Headers) -> str | None:
@@ -50,11 +56,17 @@ class BearerGuard:
         matches = [known for known in self._known if hmac.compare_digest(known, given)]
         return matches[0].hex() if matches and scheme.lower() == SCHEME else None
 
+    def _is_open(self, method: str, path: str) -> bool:
+        if method == PREFLIGHT:
+            return True
+        if method not in READING:
+            return False
+        return path in HEALTH or _is_under(path, PAGES) or (self._open_reads and not _is_under(path, MEDIA))
 
-def _is_guarded(method: str, path: str) -> bool:
-    if method == PREFLIGHT:
-        return False
-    return _is_under(path, ALWAYS) or (method not in READING and _is_under(path, CHANGES))
+
+def is_stranger(request: Request) -> bool:
+    """Whether tokens are set, and this client has shown none."""
+    return bool(getattr(request.state, "is_stranger", False))
 
 
 def _is_under(path: str, folders: tuple[str, ...]) -> bool:

@@ -25,6 +25,7 @@ from stream.serve.timeline import History
 from stream.serve.wire import CameraStatus, CameraTimeline
 from stream.sources import Backoff, CameraState, Mailbox, StateMachine, Supervisor, parse_address, redact
 from stream.sources.connection import Connector
+from stream.sources.limits import IngestLimits
 from stream.sources.policy import SourcePolicy
 from stream.units import Packet
 
@@ -57,6 +58,7 @@ class Camera:
         on_packet: Callable[[Packet], None] = lambda packet: None,
         door: Connector | None = None,
         policy: SourcePolicy | None = None,
+        limits: IngestLimits | None = None,
         clock: Callable[[], float] = time.time,
     ) -> None:
         self.name = name
@@ -75,7 +77,7 @@ class Camera:
         address = parse_address(settings.url, listen=settings.listen)
         policy = policy or SourcePolicy()
         self._supervisor = Supervisor(
-            connector_for(address, settings, policy, door=door, clock=clock),
+            connector_for(address, settings, policy, limits=limits or IngestLimits(), door=door, clock=clock),
             self._mailbox,
             timekeeper_for(address, settings, clock),
             self.states,
@@ -85,8 +87,8 @@ class Camera:
             can_wait=can_wait(address, settings),
         )
         alert = settings.boundary
-        limits = BoundarySettings(onset=alert.onset, calm_s=alert.calm_s, refractory_s=alert.refractory_s)
-        self._boundary = BoundaryDetector(name, limits, clock=clock) if alert.enabled else None
+        boundary = BoundarySettings(onset=alert.onset, calm_s=alert.calm_s, refractory_s=alert.refractory_s)
+        self._boundary = BoundaryDetector(name, boundary, clock=clock) if alert.enabled else None
         self._macroblocks = MacroblockParser() if alert.enabled else None
         self._rate = Rate()
         self._health = Health(f"camera {name}")

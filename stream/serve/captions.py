@@ -12,10 +12,11 @@ import threading
 from collections import Counter
 from collections.abc import Callable
 
+from ov2.sampling import Sampling
 from stream.events.event import Event
 from stream.serve.errors import ServeError
 from stream.serve.feed import Feed
-from stream.serve.question import Finished, Item, Question, Sampling
+from stream.serve.question import Finished, Item, Question
 
 log = logging.getLogger(__name__)
 
@@ -68,3 +69,6 @@ class Captions:
             except ServeError as error:
                 self.counts["skipped"] += 1
                 log.debug("camera %s: event %s stays without a caption: %s", event.camera, event.id, error)
+            except Exception:  # one caption's trouble is its own
+                self.counts["skipped"] += 1
+                log.exception("camera %s: event %s stays without a caption", event.camera, event.id)

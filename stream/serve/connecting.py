@@ -12,6 +12,7 @@ from stream.packetlog.connect import AsRecorded, ReplayConnector, parse_replay
 from stream.serve.config import CameraSettings
 from stream.sources.address import Address
 from stream.sources.connection import Connection, Connector
+from stream.sources.limits import IngestLimits
 from stream.sources.options import OpenOptions
 from stream.sources.policy import SourcePolicy
 from stream.sources.readerprocess import ReaderConnector
@@ -36,7 +37,13 @@ class Forbidden:
 
 
 def connector_for(
-    address: Address, settings: CameraSettings, policy: SourcePolicy, *, door: Connector | None, clock: Callable[[], float]
+    address: Address,
+    settings: CameraSettings,
+    policy: SourcePolicy,
+    *,
+    limits: IngestLimits,
+    door: Connector | None,
+    clock: Callable[[], float],
 ) -> Connector:
     """`door`: where publishers come to a camera of `url: whip`. What is read by a reader process is checked there, at every attempt."""
     if door is not None:
@@ -55,6 +62,7 @@ def connector_for(
         low_latency=settings.low_latency,
         paced=settings.paced,
         loop=settings.loop,
+        limits=limits,
     )
     order = {"options": options, "policy": policy, "listen": address.kind == "listen"}
     return ReaderConnector(address, order, timeout_s=settings.timeout_s)

@@ -16,6 +16,7 @@ from stream.errors import SettingsError
 from stream.events.address import Broker, Tls
 from stream.events.apprise import AppriseSink
 from stream.events.broker import EmbeddedBroker
+from stream.events.credentials import USERNAME, Credentials, credentials_in, new_credentials, write_credentials
 from stream.events.ending import end
 from stream.events.event import Change
 from stream.events.homeassistant import CameraDescription, Discovery
@@ -34,6 +35,8 @@ MQTT_TLS_PORT = 8883
 """The registered ones (MQTT 3.1.1, 4.2)."""
 FAREWELL_S = 2.0
 """Longest wait for what still waits when stopping; it stays in the journal."""
+CREDENTIALS_FILE = "mqtt.json"
+"""In the data folder: address and credentials of the embedded broker, for its owner alone."""
 
 log = logging.getLogger(__name__)
 
@@ -59,14 +62,14 @@ class Delivery:
     async def start(self, handlers: Handlers) -> None:
         """Raises `PublishError` when the embedded broker cannot listen."""
         mqtt, assistant = self._config.mqtt, self._config.homeassistant
-        host, port = mqtt.host, mqtt.port
-        if host is None:
-            if mqtt.tls:
-                raise SettingsError("mqtt.tls: expected mqtt.host with it, got none; the embedded broker speaks no TLS")
-            self._broker = EmbeddedBroker(port=mqtt.port or 0)
-            await asyncio.to_thread(self._broker.start)
-            host, port = self._broker.host, self._broker.port
-        sink = MqttSink(_target(mqtt, host, port), prefix=mqtt.prefix)
+        if mqtt.host is None:
+            self._broker = await asyncio.to_thread(self._embedded)
+            target = _target(mqtt, self._broker.host, self._broker.port)
+            if (known := self._broker.credentials) is not None:
+                target = replace(target, username=known.username, password=known.password)
+        else:
+            target = _target(mqtt, mqtt.host, mqtt.port)
+        sink = MqttSink(target, prefix=mqtt.prefix)
         asked = replace(handlers, home_assistant_born=self._born, reply=sink.reply)
         birth = self._discovery.birth_topic if assistant.enabled else None
         self._incoming = Incoming(
@@ -79,6 +82,30 @@ class Delivery:
         self.add_sink(sink)
         for further in self._further:
             self.add_sink(further)
+
+    def _embedded(self) -> EmbeddedBroker:
+        """The broker inside, which lets in nobody without credentials where it has a password, or the service asks for tokens."""
+        mqtt, path = self._config.mqtt, self._config.data / CREDENTIALS_FILE
+        if mqtt.tls:
+            raise SettingsError("mqtt.tls: expected mqtt.host with it, got none; the embedded broker speaks no TLS")
+        credentials, made = None, False
+        if mqtt.password is not None:
+            credentials = Credentials(username=mqtt.username or USERNAME, password=mqtt.password.get_secret_value())
+        elif self._config.server.tokens:
+            credentials, made = replace(credentials_in(path) or new_credentials(), username=mqtt.username or USERNAME), True
+        broker = EmbeddedBroker(port=mqtt.port or 0, credentials=credentials)
+        broker.start()
+        if credentials is not None and made:
+            try:
+                write_credentials(path, credentials, broker.host, broker.port)
+            except OSError as error:
+                log.warning("%s: not kept (%s); the ready line has the broker's credentials", path.name, error.strerror)
+        return broker
+
+    @property
+    def embedded_credentials(self) -> Credentials | None:
+        """Of the embedded broker; None where it asks for none, or where another is configured."""
+        return self._broker.credentials if self._broker is not None else None
 
     async def stop(self) -> None:
         """What still waits is sent, if that is quick; then the broker hears `offline`; the journal is closed last."""
@@ -144,6 +171,8 @@ class Delivery:
             embedded=self._broker is not None,
             connected=sink.connected.is_set(),
             dropped=dropped,
+            problem=self._broker.problem if self._broker is not None else "",
+            refused=dict(self._broker.refused) if self._broker is not None else {},
         )
 
     def journal_status(self) -> JournalStatus:

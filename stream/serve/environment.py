@@ -14,16 +14,23 @@ import re
 import types
 import typing
 from collections.abc import Iterator, Mapping
-from pathlib import Path
+from pathlib import Path as Folder
 from typing import Any
 
-import yaml
 from pydantic import BaseModel
 
 from stream.errors import SettingsError
+from stream.serve import strict_yaml
+from stream.serve.strict_yaml import shown
 
 PREFIX = "OV2_"
 PLACEHOLDER = re.compile(r"\{([A-Z][A-Z0-9_]*)\}")
+LONGEST_NAME = 512
+"""Of a variable that can name a setting."""
+LONGEST_SECRET_BYTES = 64 << 10
+
+Path = tuple[str, ...]
+"""Keys that lead to a setting."""
 
 log = logging.getLogger(__name__)
 
@@ -45,40 +52,56 @@ def is_model_map(annotation: Any) -> bool:
     return typing.get_origin(annotation) is dict and child_model(annotation) is not None
 
 
-def override(document: dict[str, Any], environ: Mapping[str, str], root: type[BaseModel]) -> dict[str, Any]:
-    """`document` with every `OV2_...` variable that names a setting applied. Others are warned about and left alone."""
+def override(
+    document: dict[str, Any], environ: Mapping[str, str], root: type[BaseModel], origins: dict[Path, str]
+) -> dict[str, Any]:
+    """`document` with every `OV2_...` variable that names a setting applied, and noted in `origins`, where what it replaces is forgotten.
+    Others are warned about and left alone. Raises `SettingsError` for a value that is meant as a map or list and is none."""
     for variable in sorted(name for name in environ if name.startswith(PREFIX)):
         rest = variable.removeprefix(PREFIX)
-        path = next(_paths(rest, root, document), None)
+        path = next(_paths(rest, root, document), None) if len(variable) <= LONGEST_NAME else None
         if path is None:
             known = [PREFIX + "_".join(keys).upper() for keys in _leaves(root)]
-            close = difflib.get_close_matches(variable, known, n=1, cutoff=0.4)
-            log.warning("%s: names no setting%s; ignored", variable, f", nearest: {close[0]}" if close else "")
+            close = difflib.get_close_matches(variable[:LONGEST_NAME], known, n=1, cutoff=0.4)
+            log.warning("%s: names no setting%s; ignored", shown(variable), f", nearest: {close[0]}" if close else "")
             continue
-        document = _with(document, path, _value(environ[variable]))
+        document = _with(document, path, _value(variable, environ[variable]))
+        for replaced in [each for each in origins if each[: len(path)] == tuple(path)]:
+            del origins[replaced]
+        origins[tuple(path)] = variable
     return document
 
 
-def fill_placeholders(value: Any, environ: Mapping[str, str], secrets: Path) -> Any:
+def fill_placeholders(value: Any, environ: Mapping[str, str], secrets: Folder, path: Path = ()) -> Any:
     """`value` with every `{NAME}` in its texts replaced from the environment, or from the file NAME (or name) in `secrets`.
 
-    Raises `SettingsError` when neither has it."""
+    Raises `SettingsError`, which names the setting, when neither has it."""
     if isinstance(value, dict):
-        return {key: fill_placeholders(item, environ, secrets) for key, item in value.items()}
+        return {key: fill_placeholders(item, environ, secrets, (*path, str(key))) for key, item in value.items()}
     if isinstance(value, list):
-        return [fill_placeholders(item, environ, secrets) for item in value]
+        return [fill_placeholders(item, environ, secrets, (*path, str(index))) for index, item in enumerate(value)]
     if isinstance(value, str):
-        return PLACEHOLDER.sub(lambda found: _look_up(found[1], environ, secrets), value)
+        return PLACEHOLDER.sub(lambda found: _look_up(found[1], environ, secrets, path), value)
     return value
 
 
-def _look_up(name: str, environ: Mapping[str, str], secrets: Path) -> str:
+def _look_up(name: str, environ: Mapping[str, str], secrets: Folder, path: Path) -> str:
     if name in environ:
         return environ[name]
+    setting = shown(".".join(path), 200)
     for candidate in (secrets / name, secrets / name.lower()):
-        if candidate.is_file():
-            return candidate.read_text(encoding="utf-8").strip()
-    raise SettingsError(f"placeholder {{{name}}}: expected {name} in the environment or in {secrets}, got neither")
+        try:
+            if candidate.is_file():
+                with candidate.open("rb") as file:
+                    data = file.read(LONGEST_SECRET_BYTES + 1)
+                if len(data) > LONGEST_SECRET_BYTES:
+                    raise SettingsError(f"{setting}: expected at most {LONGEST_SECRET_BYTES} bytes in {candidate}, got more")
+                return data.decode().strip()
+        except (OSError, UnicodeDecodeError) as error:
+            raise SettingsError(
+                f"{setting}: expected text that can be read in {candidate}, got {type(error).__name__}"
+            ) from None
+    raise SettingsError(f"{setting}: placeholder {{{name}}}: expected {name} in the environment or in {secrets}, got neither")
 
 
 def _paths(rest: str, model: type[BaseModel], document: Any) -> Iterator[list[str]]:
@@ -104,7 +127,7 @@ def _paths(rest: str, model: type[BaseModel], document: Any) -> Iterator[list[st
 
 
 def _names(rest: str, entries: Any) -> Iterator[tuple[str, str]]:
-    known = sorted((str(name) for name in entries or ()), key=len, reverse=True)
+    known = sorted((str(name) for name in (entries if isinstance(entries, Mapping) else ())), key=len, reverse=True)
     for name in known:
         tail = _after(rest, name.replace("-", "_"))
         if tail is not None:
@@ -128,9 +151,11 @@ def _with(document: dict[str, Any], path: list[str], value: Any) -> dict[str, An
     return {**document, head: _with(inside if isinstance(inside, dict) else {}, tail, value)}
 
 
-def _value(text: str) -> Any:
+def _value(variable: str, text: str) -> Any:
     """Maps and lists are written as YAML; everything else is text, which the settings class reads."""
-    return yaml.safe_load(text) if text.lstrip().startswith(("{", "[")) and not PLACEHOLDER.match(text) else text
+    if not text.lstrip().startswith(("{", "[")) or PLACEHOLDER.match(text):
+        return text
+    return strict_yaml.read(text, variable).value
 
 
 def _leaves(model: type[BaseModel]) -> Iterator[list[str]]:

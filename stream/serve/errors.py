@@ -11,13 +11,15 @@
     ├── UnknownCameraError   404: no camera of that name
     ├── UnknownWatchError    404: the camera has no watch of that name
     ├── NoMediaError         404: no picture or clip of that
+    ├── RangeError           416: a Range of a file that it does not have
     ├── QuestionError        422: a question that cannot be asked
     ├── WatchError           422: a watch that cannot be kept
     ├── NotReadyError        503: nothing has been seen yet, or the service is stopping; Retry-After
-    ├── CapacityError        503: as many questions as are allowed already wait; Retry-After
+    ├── CapacityError        503: as many questions or clips as are allowed are already there; Retry-After
     ├── ConnectionsError     503: as many connections as are allowed are here; Retry-After
     ├── FollowersError       503: as many followers of events as are allowed are here; Retry-After
     ├── UnreadableError      503: the journal cannot be read now; Retry-After
+    ├── ClipError            503: a clip cannot be cut now: the recording or the disk is in trouble; Retry-After
     ├── UnkeptError          503: a watch cannot be written down now, so nothing has changed; Retry-After
     └── StartError           the service cannot start (port in use)
 
@@ -114,6 +116,13 @@ class NoMediaError(ServeError):
     code = "no_media"
 
 
+class RangeError(ServeError):
+    """A Range of a file that it does not have."""
+
+    status = 416
+    code = "bad_range"
+
+
 class UnknownWatchError(ServeError):
     """The camera has no watch of that name."""
 
@@ -143,7 +152,7 @@ class NotReadyError(ServeError):
 
 
 class CapacityError(ServeError):
-    """As many questions, or zones, as are allowed are already there."""
+    """As many questions, zones or clips as are allowed are already there."""
 
     status = 503
     code = "at_capacity"
@@ -170,6 +179,13 @@ class UnreadableError(ServeError):
     code = "journal_unreadable"
 
 
+class ClipError(ServeError):
+    """A clip cannot be cut now: the recording or the disk is in trouble."""
+
+    status = 503
+    code = "clip_not_cut"
+
+
 class UnkeptError(ServeError):
     """A watch cannot be written down now, so nothing has changed."""
 
@@ -186,6 +202,16 @@ class StartError(ServeError):
 def stopping() -> NotReadyError:
     """The answer to a question while the service goes down."""
     return NotReadyError("the service is stopping", expected="a running service", got="one that is stopping", retry_after_s=5)
+
+
+def begun_again() -> NotReadyError:
+    """The answer to a question that was under way when the engine began again."""
+    return NotReadyError(
+        "engine: expected a device that computes, it has begun again; ask again",
+        expected="a device that computes",
+        got="an engine that began again",
+        retry_after_s=RETRY_AFTER_S,
+    )
 
 
 def nothing_seen(camera: str) -> NotReadyError:

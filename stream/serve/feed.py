@@ -21,7 +21,6 @@ from ov2.engine import Stream
 from ov2.engine.work import Started as Begun
 from ov2.errors import CapacityError as EngineFull
 from ov2.errors import ClosedError, PromptError
-from ov2.sampling import Sampling as Draw
 from stream.memory import Memory
 from stream.serve.errors import RETRY_AFTER_S, CapacityError, nothing_seen, stopping
 from stream.serve.listener import Listener, unanswerable
@@ -135,8 +134,6 @@ class Feed:
         if recalled.plan.not_seen:
             self._not_seen(question, recalled)
             return
-        sampling = question.sampling
-        draw = Draw(max_tokens=sampling.max_tokens, temperature=sampling.temperature, top_p=sampling.top_p, seed=sampling.seed)
         with self._lock:
             peek = self._peek_for(question, recalled)
             if peek is None and not self._spans and not recalled.groups:
@@ -146,7 +143,7 @@ class Feed:
                 asked = self._stream.submit(
                     recalled.plan.question,
                     listener.tell,
-                    draw,
+                    question.sampling,
                     peek=peek,
                     since_s=recalled.since_s,
                     until_s=recalled.until_s,

@@ -9,8 +9,8 @@ from collections.abc import Callable
 
 from ov2.engine.work import Ended, Told
 from ov2.engine.work import Started as Begun
-from ov2.errors import ClosedError, PromptError
-from stream.serve.errors import QuestionError, ServeError, stopping
+from ov2.errors import ClosedError, PromptError, RequestError, RestartError
+from stream.serve.errors import QuestionError, ServeError, begun_again, stopping
 from stream.serve.question import Finished, Piece, Question, Refused, Seen, Started, Timings
 
 
@@ -47,8 +47,19 @@ class Listener:
 
 
 def refusal(error: Exception) -> ServeError:
+    """What of an error of the engine is told outside: of one that nobody expected, its kind alone."""
     if isinstance(error, PromptError):
         return unanswerable(error)
+    if isinstance(error, RequestError):
+        if isinstance(error.__cause__, ServeError):
+            return error.__cause__
+        return ServeError(
+            f"question: expected an answer, got {type(error.__cause__).__name__} on the way to it; the service's log says more",
+            expected="an answer",
+            got=type(error.__cause__).__name__,
+        )
+    if isinstance(error, RestartError):
+        return begun_again()
     return stopping() if isinstance(error, ClosedError) else ServeError(str(error))
 
 

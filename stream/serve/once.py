@@ -11,10 +11,11 @@ from collections.abc import Iterator
 
 from ov2.engine import Engine, EngineSettings
 from ov2.model import OV2Model
+from ov2.sampling import Sampling
 from stream.errors import SourceError
 from stream.serve.errors import NotReadyError
 from stream.serve.feed import Feed
-from stream.serve.question import Finished, Item, Piece, Question, Refused, Sampling
+from stream.serve.question import Finished, Item, Piece, Question, Refused
 from stream.serve.wire import Answer, answer
 from stream.sources import open_source, redact
 from stream.tokenizer.settings import settings_from

@@ -10,16 +10,15 @@ import dataclasses
 import typing
 from typing import Any
 
-from pydantic import BaseModel, ConfigDict, create_model
+from pydantic import create_model
 
 from ov2.session_settings import SessionSettings
+from stream.section import Section
 from stream.tokenizer.settings import TokenizerSettings
 
 
-class Overrides(BaseModel):
+class Overrides(Section):
     """Keys of another settings class. `given` holds those that were set."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True)
 
     @property
     def given(self) -> dict[str, Any]:

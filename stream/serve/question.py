@@ -15,20 +15,11 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from ov2.engine.work import Question as Asked
+from ov2.sampling import Sampling
 from stream.events.event import Evidence
 from stream.memory.plan import Mode
 from stream.memory.when import Times
 from stream.serve.errors import ServeError
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Sampling:
-    """How the answer is drawn: `temperature` 0 takes the likeliest token each time."""
-
-    max_tokens: int = 64
-    temperature: float = 0.0
-    top_p: float = 1.0
-    seed: int | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -1,7 +1,8 @@
 """`ov2 serve` from start to stop: port, model, service.
 
-In: a configuration. Out: a process that serves until SIGTERM or SIGINT, and an exit status: 0 after a stop, 1 when the model's
-thread died. What cannot start raises, the quick checks first: `StartError`, `CheckpointError`, `SettingsError`, `PublishError`.
+In: a configuration. Out: a process that serves, alone in its data folder, until SIGTERM or SIGINT, and an exit status: 0 after a stop, 1
+when the model's thread died. What cannot start raises, the quick checks first: `StartError`, `CheckpointError`, `SettingsError`,
+`PublishError`.
 """
 
 from __future__ import annotations
@@ -15,8 +16,10 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from stream.privatefile import write_private
 from stream.serve.config import Config, ModelSettings
 from stream.serve.errors import StartError
+from stream.serve.folders import check_recordings, lock_data
 
 if TYPE_CHECKING:
     from ov2.model import OV2Model
@@ -27,7 +30,8 @@ BACKLOG = 1024
 
 def serve(config: Config, *, ready: Callable[[str], None] = lambda line: None) -> int:
     """Serve until told to stop. `ready` gets one JSON line when the port answers."""
-    with listen(config.server.host, config.server.port) as listening:
+    with lock_data(config.data), listen(config.server.host, config.server.port) as listening:
+        check_recordings(config.recording_folders, config.data)
         model = load_model(config.model)
         from stream.serve.runner import Runner
 
@@ -58,21 +62,21 @@ def listen(host: str, port: int) -> socket.socket:
     try:
         listening.bind((host, port))
         listening.listen(BACKLOG)
-    except OSError as error:
+    except (OSError, UnicodeError) as error:  # UnicodeError: a name that cannot be one
         listening.close()
-        why = os.strerror(error.errno).lower() if error.errno and error.errno > 0 else str(error)
+        number = error.errno if isinstance(error, OSError) else None
+        why = os.strerror(number).lower() if number and number > 0 else str(error)
         raise StartError(f"server: expected to listen on {host}:{port}, got: {why}; set server.port or --port") from None
     return listening
 
 
 def write_ready(path: Path | None, line: str) -> None:
-    """Tell whoever waits for the service: to a file in one step, or to standard output for `-`."""
+    """Tell whoever waits for the service: to a file that only its owner may read (it may hold the broker's credentials), or to standard
+    output for `-`."""
     if path is None:
         return
     if str(path) == "-":
         sys.stdout.write(line + "\n")
         sys.stdout.flush()
         return
-    part = path.with_name(path.name + ".part")
-    part.write_text(line + "\n", encoding="utf-8")
-    part.replace(path)
+    write_private(path, line + "\n")

@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
+import logging
 import os
 import signal
 import socket
@@ -22,15 +23,20 @@ from ov2.model import OV2Model
 from stream.serve.app import create_app
 from stream.serve.config import Config, ServerSettings
 from stream.serve.connection import Connection
+from stream.serve.hosts import ANY_HOST, is_loopback
 from stream.serve.places import Places
 from stream.serve.run import BACKLOG
 from stream.serve.service import Service
 from stream.serve.turns import InTurns
 
+HEADERS = {"X-Content-Type-Options": "nosniff", "X-Frame-Options": "DENY", "Referrer-Policy": "no-referrer"}
+"""Of every answer, whoever makes it."""
 CLOSING_S = 2
 """How long open connections may take to close."""
 ACCEPTED_AT_ONCE = 64
 """Connections that are taken in one pass of the event loop: asyncio takes as many as may wait, and other requests wait for it."""
+
+log = logging.getLogger(__name__)
 
 
 class _Server(uvicorn.Server):
@@ -66,11 +72,14 @@ class Runner:
                 lifespan="off",
                 backlog=ACCEPTED_AT_ONCE,
                 timeout_graceful_shutdown=CLOSING_S,
+                headers=list(HEADERS.items()),
             )
         )
 
     async def run(self, signals: tuple[signal.Signals, ...] = ()) -> int:
         self.loop = asyncio.get_running_loop()
+        for warning in open_doors(self.service.config.server):
+            log.warning("%s", warning)
         for number in signals:
             self.loop.add_signal_handler(number, self._stop)
         await self.service.start()
@@ -93,13 +102,14 @@ class Runner:
 
     def _addresses(self) -> str:
         host, port = self._listening.getsockname()[:2]
-        mqtt = self.service.status().mqtt
+        mqtt, credentials = self.service.status().mqtt, self.service.delivery.embedded_credentials
+        known = {} if credentials is None else {"username": credentials.username, "password": credentials.password}
         return json.dumps(
             {
                 "ready": True,
                 "pid": os.getpid(),
                 "http": f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}",
-                "mqtt": {"host": mqtt.host, "port": mqtt.port, "prefix": mqtt.prefix, "embedded": mqtt.embedded},
+                "mqtt": {"host": mqtt.host, "port": mqtt.port, "prefix": mqtt.prefix, "embedded": mqtt.embedded, **known},
             }
         )
 
@@ -109,3 +119,13 @@ def _connections(settings: ServerSettings, refused: Counter[str]) -> type[asynci
     places = Places(settings.max_connections, settings.max_share_per_address)
     made = partial(Connection, settings=settings, places=places, refused=refused)
     return cast(type[asyncio.Protocol], made)  # uvicorn only calls it
+
+
+def open_doors(server: ServerSettings) -> Iterator[str]:
+    """What the settings leave open, for the log of a start."""
+    if not server.tokens and not is_loopback(server.host):
+        yield f"server: listens on {server.host} without server.tokens: whoever reaches it sees all cameras and may change watches"
+    if server.tokens and server.open_reads:
+        yield "server.open_reads: whoever reaches the service sees pictures, events and questions of all cameras without a token"
+    if ANY_HOST in server.hosts:
+        yield "server.hosts: * takes requests under any name: pages of the internet may reach the service through a browser of this network"

@@ -29,11 +29,12 @@ from stream.memory import Memory, MemorySettings, Summariser
 from stream.memory.when import Times, times_of
 from stream.serve.alerts import Alerts
 from stream.serve.camera import Camera
+from stream.serve.clips import Clips
 from stream.serve.config import CameraSettings, Config
 from stream.serve.delivery import Delivery
 from stream.serve.errors import QuestionError, UnknownCameraError, nothing_seen
 from stream.serve.feed import Feed
-from stream.serve.question import Item, Question, Sampling
+from stream.serve.question import Item, Question
 from stream.serve.recorded import Recorded
 from stream.serve.recording import Recorder
 from stream.serve.watches import WatchKeeper
@@ -77,7 +78,8 @@ class Service:
     def __init__(self, config: Config, model: OV2Model, *, on_failure: Callable[[], None] = lambda: None) -> None:
         self.config = config
         self.refused: Counter[str] = Counter()
-        self.desk = WebRtcDesk(config.webrtc, refused=self.refused)
+        self.desk = WebRtcDesk(config.webrtc, limits=config.ingest.limits(), refused=self.refused)
+        self.clips = Clips(config.clips_folder, config.clips, refused=self.refused)
         for name, settings in config.cameras.items():
             self._open_desk(name, settings)
         self._model = model
@@ -141,10 +143,12 @@ class Service:
         recorder = None
         if settings.record is not None and settings.enabled:
             recorder = Recorder(name, settings.record.within(self.config.data), tokenizing)
+        limits = self.config.ingest.limits()
+        tokenizer = Tokenizer(tokenizing, max_picture_px=limits.max_picture_px)
         return Camera(
             name,
             settings,
-            Feed(name, Tokenizer(tokenizing), stream, memory=self._memory(name), recorder=recorder),
+            Feed(name, tokenizer, stream, memory=self._memory(name), recorder=recorder),
             on_event=self.alerts.boundary,
             on_state=self._status_changed,
             on_group=self._hint,
@@ -152,6 +156,7 @@ class Service:
             on_packet=self.desk.view(name).push,
             door=self.desk.door(name) if self._is_published(settings) else None,
             policy=self.config.ingest.policy(),
+            limits=limits,
         )
 
     def _memory(self, name: str) -> Memory | None:
@@ -183,6 +188,7 @@ class Service:
         for camera in self._cameras.values():
             camera.end()
         await _within(STOP_S, "webrtc", self.desk.close())
+        await _within(STOP_S, "clips", asyncio.to_thread(self.clips.close))
         await _within(STOP_S, "engine", asyncio.to_thread(self._engine.close))
         await _within(STOP_S, "cameras", *(asyncio.to_thread(camera.join) for camera in self._cameras.values()))
         await _within(STOP_S, "memory", *(asyncio.to_thread(memory.close) for memory in self._memories))
@@ -224,12 +230,9 @@ class Service:
             )
         if not watched.num_frames and request.since is None and request.until is None:
             raise nothing_seen(camera)
-        sampling = Sampling(
-            max_tokens=request.max_tokens, temperature=request.temperature, top_p=request.top_p, seed=request.seed
-        )
         recorded = Recorded(self.delivery, tell, via)
         ident = name or new_question_id()
-        question = Question(camera, text, sampling, recorded.tell, self._times(request), request.recall, id=ident)
+        question = Question(camera, text, request.sampling(), recorded.tell, self._times(request), request.recall, id=ident)
         recorded.question = question
         await asyncio.to_thread(watched.feed.ask, question)
         return question

@@ -11,6 +11,7 @@ from typing import Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 
+from ov2.sampling import MOST_SEED, MOST_TEMPERATURE, MOST_TOKENS, Sampling
 from stream.journal import Entry
 from stream.memory.plan import Mode
 from stream.quantities import Real, Whole
@@ -30,10 +31,10 @@ class AskRequest(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
     question: str = Field(max_length=LONGEST_QUESTION)
-    max_tokens: Whole = Field(default=64, ge=1)
-    temperature: Real = Field(default=0.0, ge=0, le=10)
+    max_tokens: Whole = Field(default=64, ge=1, le=MOST_TOKENS)
+    temperature: Real = Field(default=0.0, ge=0, le=MOST_TEMPERATURE)
     top_p: Real = Field(default=1.0, gt=0, le=1)
-    seed: Whole | None = None
+    seed: Whole | None = Field(default=None, ge=0, le=MOST_SEED)
     since: Moment | Real | None = Field(
         default=None, description="look no further back: epoch seconds, an ISO time, or as far back as -10m"
     )
@@ -44,6 +45,9 @@ class AskRequest(BaseModel):
     stream: bool | None = Field(
         default=None, description="false: one JSON answer; default: server-sent events unless Accept says JSON"
     )
+
+    def sampling(self) -> Sampling:
+        return Sampling(max_tokens=self.max_tokens, temperature=self.temperature, top_p=self.top_p, seed=self.seed)
 
 
 class EvidenceSpan(BaseModel):
@@ -140,14 +144,17 @@ class WatchStatus(BaseModel):
 
 
 class BrokerStatus(BaseModel):
-    """Where events go."""
+    """Where events go. `port` is null where it is not told: of the embedded broker, to clients without a token. `problem`: why the embedded
+    broker does not serve, else empty; `refused`: its clients and messages by why they were refused."""
 
     host: str
-    port: int
+    port: int | None
     prefix: str
     embedded: bool
     connected: bool
     dropped: int
+    problem: str
+    refused: dict[str, int]
 
 
 class OutboxStatus(BaseModel):
@@ -193,7 +200,7 @@ class JournalPage(BaseModel):
 
 class EngineStatus(BaseModel):
     """The device that all cameras share: pages of keys and values, what waits, what was left out or put off by reason, and percentiles of
-    the newest times."""
+    the newest times. `restarts`: how often it began again, of a device that had become unusable."""
 
     streams: int
     pages_used: int
@@ -201,6 +208,7 @@ class EngineStatus(BaseModel):
     waiting_groups: int
     running_answers: int
     renewals: int
+    restarts: int
     shed: dict[str, int]
     first_token_ms: dict[str, float]
     append_ms: dict[str, float]
@@ -221,6 +229,12 @@ class ServiceStatus(BaseModel):
     watches: dict[str, int]
     journal: JournalStatus
 
+    def without_port(self) -> ServiceStatus:
+        """As it is told to clients without a token: the embedded broker's port is for those who may come to it."""
+        if not self.mqtt.embedded:
+            return self
+        return self.model_copy(update={"mqtt": self.mqtt.model_copy(update={"port": None})})
+
 
 class Health(BaseModel):
     """Whether the process answers and the thread that owns the model lives."""
@@ -229,10 +243,10 @@ class Health(BaseModel):
 
 
 class Readiness(BaseModel):
-    """Whether at least one camera is live; the state of each."""
+    """Whether at least one camera is live; the state of each, where it is told."""
 
     ready: bool
-    cameras: dict[str, str]
+    cameras: dict[str, str] | None = None
 
 
 def journal_entry(entry: Entry) -> JournalEntry:

@@ -16,6 +16,7 @@ from stream.codec.access_unit import AccessUnit, Canonicaliser
 from stream.errors import CodecError
 from stream.sources.headers import Headers, is_vp9_key
 from stream.sources.joiner import Picture, PictureJoiner
+from stream.sources.limits import IngestLimits
 from stream.sources.sample import Sample
 from stream.sources.untimed import MICROSECONDS, reference_us
 from stream.units import MEDIA_CLOCK_HZ
@@ -31,7 +32,7 @@ class Assembler:
     makes up are not right, so pictures are as far apart as they came. `is_live`: sender reports may tell the sender's clock.
 
     `skipped` counts packets by reason: `no_picture`, `damaged`, `late_piece` (of a picture that had already gone on).
-    Raises `CodecError` when the stream's codec leaves no evidence.
+    Raises `CodecError` when the stream's codec leaves no evidence; later, `TooLargeError` for a picture over the limits.
     """
 
     def __init__(
@@ -42,16 +43,18 @@ class Assembler:
         by_arrival: bool = False,
         is_live: bool = True,
         skipped: Counter[str] | None = None,
+        limits: IngestLimits | None = None,
     ) -> None:
         self.codec = codec_of(stream)
         self.skipped: Counter[str] = Counter() if skipped is None else skipped
         self._stream = stream
         self._by_arrival = by_arrival
         self._is_live = is_live
+        self._limits = limits or IngestLimits()
         self._clock = clock
         self._time_base = stream.time_base or Fraction(1, MEDIA_CLOCK_HZ)
         self._canonical = Canonicaliser(stream.codec_context.extradata or b"") if self.codec == "h264" else None
-        self._joiner = PictureJoiner()
+        self._joiner = PictureJoiner(self._limits)
         self._filter = BitStreamFilterContext("hevc_mp4toannexb", stream) if self.codec == "hevc" else None
         self._headers = Headers(self.codec, stream.codec_context.extradata or b"")
 
@@ -64,6 +67,7 @@ class Assembler:
         """Samples that one demuxed packet makes: mostly one; a picture that may still be incomplete waits for the next."""
         if not packet.size:
             return []
+        self._limits.check_access_unit(packet.size)
         if self._canonical is None:
             return [self._plain(each) for each in self._filtered(packet)]
         if packet.is_keyframe and packet.has_sidedata("new_extradata"):
@@ -83,6 +87,8 @@ class Assembler:
 
     def _sample(self, packet: av.Packet[av.VideoStream], unit: AccessUnit) -> Sample:
         width, height = unit.size_px or (self._stream.codec_context.width, self._stream.codec_context.height)
+        self._limits.check_access_unit(len(unit.data))
+        self._limits.check_picture(width, height)
         reference = reference_us(packet) if self._is_live else None
         arrival_s = self._clock()
         return Sample(

@@ -13,7 +13,8 @@ from typing import NamedTuple
 
 import av
 
-from stream.codec.access_unit import AccessUnit, joined
+from stream.codec.access_unit import MAX_UNITS, AccessUnit, joined
+from stream.sources.limits import IngestLimits
 
 
 class Picture(NamedTuple):
@@ -26,15 +27,18 @@ class Picture(NamedTuple):
 class PictureJoiner:
     """Joins the pieces of one connection. `num_late` counts pieces whose picture had already gone on."""
 
-    def __init__(self) -> None:
+    def __init__(self, limits: IngestLimits) -> None:
         self.num_late = 0
+        self._limits = limits
         self._held: Picture | None = None
+        self._pieces: list[AccessUnit] = []
+        self._num_bytes = 0
         self._last_pts: int | None = None
         self._num_pushed = 0
         self._is_cut = False
 
     def push(self, picture: Picture) -> list[Picture]:
-        """Pictures that are whole, in order: none, one or two."""
+        """Pictures that are whole, in order: none, one or two. Raises `TooLargeError` for one whose pieces do not end."""
         self._num_pushed += 1
         if self._is_whole(picture):
             self._last_pts = picture.packet.pts
@@ -46,7 +50,7 @@ class PictureJoiner:
         self._last_pts = picture.packet.pts
         ready = self.flush()
         if self._num_pushed == 1 or (self._is_cut and picture.unit.starts):
-            self._held = picture
+            self._held, self._num_bytes = picture, len(picture.unit.data)
             return ready
         return [*ready, picture]
 
@@ -58,12 +62,16 @@ class PictureJoiner:
         if self._held is None:
             self.num_late += 1
             return
-        packet, unit = self._held
-        if packet.pts is None:
-            packet.pts = piece.packet.pts
-        self._held = Picture(packet, joined(unit, piece.unit))
+        if self._held.packet.pts is None:
+            self._held.packet.pts = piece.packet.pts
+        self._pieces.append(piece.unit)
+        self._num_bytes += len(piece.unit.data)
+        self._limits.check_access_unit(self._num_bytes)
+        if len(self._pieces) >= MAX_UNITS:
+            raise self._limits.large_unit()
 
     def flush(self) -> list[Picture]:
         """What is still held."""
         held, self._held = self._held, None
-        return [held] if held is not None else []
+        pieces, self._pieces = self._pieces, []
+        return [Picture(held.packet, joined(held.unit, *pieces)) if pieces else held] if held is not None else []

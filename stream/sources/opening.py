@@ -15,7 +15,7 @@ from typing import NamedTuple
 
 import av
 
-from stream.errors import SourceError
+from stream.errors import SourceError, TooLargeError
 from stream.sources.address import Address
 from stream.sources.options import OpenOptions
 from stream.sources.policy import SourcePolicy
@@ -43,6 +43,10 @@ class Opened(NamedTuple):
 
     container: av.container.InputContainer
     fetcher: Fetcher | None = None
+
+    def picture_came(self) -> None:
+        if self.fetcher is not None:
+            self.fetcher.intake.picture_came()
 
     def close(self) -> None:
         self.container.close()
@@ -89,6 +93,8 @@ def _open(
             timeout=(options.timeout_s, options.longest_wait_s) if address.is_live else None,
             io_open=fetcher,
         )
+    except MemoryError as error:
+        raise out_of_memory(address, options, error) from None
     except (av.FFmpegError, OSError, ValueError) as error:
         failed: Exception = error
     if isinstance(failed, av.InvalidDataError) and address.is_live and monotonic() - started_s >= options.timeout_s:
@@ -148,6 +154,13 @@ def _trust(options: OpenOptions) -> dict[str, str]:
     tls_context(options)  # which looks at the file; FFmpeg would not say what is wrong with it
     authorities = str(options.tls_ca_file) if options.tls_ca_file else ssl.get_default_verify_paths().cafile
     return {"tls_verify": "1", **({"ca_file": authorities} if authorities else {})}
+
+
+def out_of_memory(address: Address, options: OpenOptions, error: MemoryError) -> TooLargeError:
+    """What a refused allocation means: of FFmpeg, reading a camera, a block larger than any access unit (guard.py); else that no memory is
+    left."""
+    is_block = isinstance(error, av.FFmpegError) and address.is_live
+    return (options.limits.large_unit() if is_block else options.limits.out_of_memory()).at(address.shown)
 
 
 def open_failure(address: Address, error: Exception, options: OpenOptions) -> str:

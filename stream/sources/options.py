@@ -6,11 +6,12 @@ In: keyword arguments. Out: `OpenOptions`, or `SourceError` that names the optio
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal, get_args
 
 from stream.errors import SourceError
+from stream.sources.limits import IngestLimits
 
 Transport = Literal["auto", "tcp", "udp", "http"]
 """How RTSP carries its packets: inside the connection, beside it, or tunnelled through HTTP. `auto`: TCP, or UDP where the camera refuses
@@ -27,6 +28,7 @@ class OpenOptions:
     - `low_latency`: over UDP, do not wait for packets that come out of order.
     - `paced`: give a file's packets at the speed they were recorded, else as fast as they are taken.
     - `loop`: begin a file again when it ends; media time goes on, and each beginning is a discontinuity.
+    - `limits`: how much of it is taken.
     """
 
     timeout_s: float = 10.0
@@ -37,6 +39,7 @@ class OpenOptions:
     low_latency: bool = False
     paced: bool = False
     loop: bool = False
+    limits: IngestLimits = field(default_factory=IngestLimits)
 
     def __post_init__(self) -> None:
         for name, value in (("timeout_s", self.timeout_s), ("stale_s", self.longest_wait_s)):

@@ -33,10 +33,12 @@ class Ended(NamedTuple):
 
 
 class Failed(NamedTuple):
-    """It could not be opened, or it broke. `kind`: the name of our error. The process waits for its next order."""
+    """It could not be opened, or it broke. `kind`: the name of our error. The process waits for its next order; with a `reason`, that of a
+    `TooLargeError`, it ends, and its memory with it."""
 
     kind: str
     message: str
+    reason: str = ""
 
 
 STOP = "stop"

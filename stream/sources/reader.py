@@ -14,7 +14,11 @@ import threading
 from collections import Counter
 from multiprocessing.connection import Connection
 
-from stream.errors import CodecError, SourceError
+from stream.errors import CodecError, SourceError, TooLargeError
+from stream.sources.address import Address, parse_address
+from stream.sources.guard import bound_blocks, bound_memory, hear_large_units
+from stream.sources.opening import out_of_memory
+from stream.sources.options import OpenOptions
 from stream.sources.orders import QUIT, STOP, Ended, Failed, Opened, Order, Skipped
 from stream.sources.source import open_source
 
@@ -29,8 +33,12 @@ class Reader:
 
     def run(self) -> None:
         threading.Thread(target=self._listen, daemon=True).start()
-        while (order := self._orders.get()) is not None:
-            self._serve(order)
+        is_bound, goes_on = False, True
+        while goes_on and (order := self._orders.get()) is not None:
+            if not is_bound:  # once: every order of an owner is for the same camera
+                self._bound(order)
+                is_bound = True
+            goes_on = self._serve(order)
 
     def _listen(self) -> None:
         """Whoever waits in FFmpeg hears nothing: an owner who has gone ends the process from here."""
@@ -46,13 +54,36 @@ class Reader:
             if order != STOP:
                 self._orders.put(None if order == QUIT else order)
 
-    def _serve(self, order: Order) -> None:
+    def _bound(self, order: Order) -> None:
+        address, limits = _address(order), _options(order).limits
+
+        def large_unit() -> None:
+            """FFmpeg would throw away what it has, and begin again; only a process that ends leaves it."""
+            try:
+                self._tell(limits.large_unit().at(address.shown))
+            finally:
+                os._exit(0)
+
+        if address.is_live:  # a file's index may be larger than any picture
+            bound_blocks(limits)
+        bound_memory(limits)
+        hear_large_units(large_unit)
+
+    def _serve(self, order: Order) -> bool:
+        """False when the process should end, and what it holds with it."""
         try:
             self._read(order)
         except (SourceError, CodecError) as error:
-            self._pipe.send(Failed(type(error).__name__, str(error)))
-        else:
-            self._pipe.send(Ended())
+            self._tell(error)
+            return not isinstance(error, TooLargeError)
+        except MemoryError as error:
+            self._tell(out_of_memory(_address(order), _options(order), error))
+            return False
+        self._pipe.send(Ended())
+        return True
+
+    def _tell(self, error: SourceError | CodecError) -> None:
+        self._pipe.send(Failed(type(error).__name__, str(error), error.reason if isinstance(error, TooLargeError) else ""))
 
     def _read(self, order: Order) -> None:
         told: Counter[str] = Counter()
@@ -65,6 +96,14 @@ class Reader:
                     told = Counter(source.skipped)
                     self._pipe.send(Skipped(dict(told)))
                 self._pipe.send(sample)
+
+
+def _address(order: Order) -> Address:
+    return parse_address(order.url, listen=order.options.get("listen", False))
+
+
+def _options(order: Order) -> OpenOptions:
+    return order.options.get("options") or OpenOptions()
 
 
 def main() -> None:

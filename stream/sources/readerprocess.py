@@ -19,7 +19,7 @@ from collections.abc import Callable, Mapping
 from multiprocessing.connection import Connection as Pipe
 from typing import Any
 
-from stream.errors import CodecError, SourceError
+from stream.errors import CodecError, SourceError, TooLargeError
 from stream.sources.address import Address
 from stream.sources.orders import QUIT, STOP, Ended, Failed, Opened, Order, Skipped
 from stream.sources.sample import Sample
@@ -128,7 +128,7 @@ class ReaderConnector:
         except EOFError:
             raise self.lost(reader) from None
         if isinstance(reply, Failed):
-            raise failure(reply)
+            raise self.failed(reader, reply)
         assert isinstance(reply, Opened), f"reader: expected Opened or Failed, got {reply!r:.100}"
         return ReaderConnection(self, reader)
 
@@ -149,6 +149,13 @@ class ReaderConnector:
         status = reader.kill()
         reader.release()
         return status
+
+    def failed(self, reader: ReaderProcess, reply: Failed) -> SourceError | CodecError:
+        """The error for what a reader has told; one that read too much is replaced."""
+        if reply.reason:
+            self.discard(reader)
+            return TooLargeError(reply.reason, reply.message)
+        return CodecError(reply.message) if reply.kind == CodecError.__name__ else SourceError(reply.message)
 
     def lost(self, reader: ReaderProcess) -> SourceError:
         """The error for a reader that has gone by itself, or that `close` has ended."""
@@ -188,7 +195,7 @@ class ReaderConnection:
                 continue
             self._over = True
             if isinstance(message, Failed):
-                raise failure(message)
+                raise self._connector.failed(self._reader, message)
         return None
 
     def close(self) -> None:
@@ -203,7 +210,3 @@ class ReaderConnection:
                 pass
         except (TimeoutError, EOFError):
             self._connector.discard(self._reader)
-
-
-def failure(reply: Failed) -> SourceError | CodecError:
-    return CodecError(reply.message) if reply.kind == CodecError.__name__ else SourceError(reply.message)

@@ -16,12 +16,12 @@ from typing import Literal
 
 import av
 
-from stream.errors import CodecError, SourceError
+from stream.errors import CodecError, SourceError, TooLargeError
 from stream.sources.address import Address, parse_address
 from stream.sources.assemble import Assembler
 from stream.sources.loop import Loop
 from stream.sources.mediaclock import MediaClock
-from stream.sources.opening import Opened, is_timeout, open_container
+from stream.sources.opening import Opened, is_timeout, open_container, out_of_memory
 from stream.sources.options import OpenOptions
 from stream.sources.policy import SourcePolicy
 from stream.sources.sample import Sample
@@ -113,7 +113,8 @@ class Source:
         by_arrival = self.address.is_live and self._opened.container.format.name in _WITHOUT_TIMES
         try:
             stream, is_live = self._opened.container.streams.video[0], self.address.is_live
-            return Assembler(stream, self._clock, by_arrival=by_arrival, is_live=is_live, skipped=skipped)
+            limits = self._options.limits
+            return Assembler(stream, self._clock, by_arrival=by_arrival, is_live=is_live, skipped=skipped, limits=limits)
         except CodecError as error:
             self._opened.close()
             raise CodecError(f"{self.address.shown}: {error}") from None
@@ -137,7 +138,10 @@ class Source:
         ahead: list[Sample] = []
         enough = 1 if self.address.is_live or self._pace is not None else READ_AHEAD
         for demuxed in self._timed() if self.address.is_live else self._demuxed():
-            ahead += self._assembler.push(demuxed)
+            try:
+                ahead += self._assembler.push(demuxed)
+            except TooLargeError as error:
+                raise error.at(self.address.shown) from None
             if len(ahead) >= enough:
                 yield ahead
                 ahead = []
@@ -162,6 +166,8 @@ class Source:
                 packet = None
             except av.FFmpegError as error:
                 failed = error
+            if isinstance(failed, MemoryError):
+                raise out_of_memory(self.address, self._options, failed)
             if failed is not None:
                 if self.address.is_live:
                     raise SourceError(f"{self.address.shown}: {self._why(failed)}")
@@ -173,6 +179,7 @@ class Source:
                 break
             in_a_row = 0
             num_read += 1
+            self._opened.picture_came()
             if packet.is_corrupt:
                 self.skipped["damaged"] += 1
                 continue

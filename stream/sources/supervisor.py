@@ -12,7 +12,7 @@ import time
 from collections import Counter
 from collections.abc import Callable
 
-from stream.errors import SourceError, StreamError
+from stream.errors import SourceError, StreamError, TooLargeError
 from stream.sources.backoff import Backoff
 from stream.sources.connection import Connection, Connector
 from stream.sources.mailbox import Mailbox
@@ -140,6 +140,7 @@ class Supervisor:
             self.states.move(CameraState.CONNECTING, CameraState.CONNECTING, self._waiting_for())
             return False
         except StreamError as error:
+            self._count(error)
             self._down(str(error))
             return True
         began_s = self._monotonic()
@@ -148,17 +149,26 @@ class Supervisor:
         if self._last_packet_s is not None:
             self._timekeeper.reconnect(began_s - self._last_packet_s)
         self._connection = connection
+        was_too_large = False
         try:
             self._carry(connection)
             self._down(None)
         except StreamError as error:
+            was_too_large = self._count(error)
             self._down(str(error))
         finally:
             connection.close()
             self._skipped, self._connection = self.skipped, None
         if self.num_packets > num_before:
             self.backoff.lasted(self._monotonic() - began_s)
-        return not self._connector.waits
+        return was_too_large or not self._connector.waits
+
+    def _count(self, error: StreamError) -> bool:
+        """True for more than is taken; who sends that is not waited for at once, as other publishers are."""
+        if not isinstance(error, TooLargeError):
+            return False
+        self._skipped = self._skipped + Counter([error.reason])
+        return True
 
     def _carry(self, connection: Connection) -> None:
         """Samples to packets, until the stream ends. Raises `SourceError` when it broke or fell silent."""

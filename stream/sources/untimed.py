@@ -16,8 +16,8 @@ import av
 _PRFT = struct.Struct("=q")
 """AVProducerReferenceTime begins with the wall clock in microseconds."""
 MICROSECONDS = 1_000_000
-MAX_HELD = 8
-"""Untimed packets held for a timed one; after that they go on as they are."""
+MAX_HELD, MAX_HELD_BYTES = 8, 16 << 20
+"""Untimed packets held for a timed one, and their bytes; after that they go on as they are."""
 
 
 class TimeFinder:
@@ -31,13 +31,17 @@ class TimeFinder:
         """Packets whose time is settled, in order. Untimed ones at the very start wait for the first timed one."""
         reference = reference_us(packet)
         if packet.pts is None:
-            if self._anchor is None and reference is not None and len(self._held) < MAX_HELD:
+            if self._anchor is None and reference is not None and self._has_room(packet.size):
                 self._held.append(packet)
                 return []
             self._settle(packet, reference)
         elif reference is not None:
             self._anchor = (packet.pts, reference)
         return [*self.flush(), packet]
+
+    def _has_room(self, num_bytes: int) -> bool:
+        held_bytes = sum(packet.size for packet in self._held)
+        return len(self._held) < MAX_HELD and held_bytes + num_bytes <= MAX_HELD_BYTES
 
     def flush(self) -> list[av.Packet[av.VideoStream]]:
         """What is still held, timed if by now it can be."""

@@ -26,8 +26,9 @@ from urllib.request import (
     Request,
 )
 
-from stream.errors import SourceError
+from stream.errors import SourceError, TooLargeError
 from stream.sources.address import Address, check_url, redact
+from stream.sources.intake import Answer, Intake
 from stream.sources.options import OpenOptions
 from stream.sources.policy import SourcePolicy
 
@@ -43,6 +44,8 @@ class Fetcher:
     def __init__(self, address: Address, options: OpenOptions, policy: SourcePolicy) -> None:
         self._shown = address.shown
         self._wait_s: float | None = options.timeout_s
+        self.is_broken = False
+        self.intake = Intake(options.limits, options.timeout_s)
         self._policy = policy
         self._sockets: weakref.WeakSet[socket.socket] = weakref.WeakSet()
         self._bodies: weakref.WeakSet[Body] = weakref.WeakSet()
@@ -52,6 +55,10 @@ class Fetcher:
     def __call__(self, url: str, flags: int = 0, options: dict[str, str] | None = None) -> Body:
         """What FFmpeg calls to open `url`. Raises `SourceError`."""
         shown = self._check(url)
+        try:
+            self.intake.request()
+        except SourceError as error:
+            raise SourceError(f"{self._shown}: {error}") from None
         try:
             answer = self._opener.open(Request(_bare(url), headers={"User-Agent": _AGENT}), timeout=self._wait_s)
         except HTTPError as error:
@@ -70,6 +77,7 @@ class Fetcher:
 
     def settle(self, wait_s: float | None) -> None:
         """The source is open: from now on wait for bytes as long as for packets."""
+        self.intake.settle()
         self._wait_s = wait_s
         for each in list(self._sockets):
             each.settimeout(wait_s)
@@ -83,6 +91,8 @@ class Fetcher:
 
     def broke(self, error: Exception) -> SourceError:
         """What went wrong in reading."""
+        if isinstance(error, TooLargeError):
+            return error.at(self._shown)
         return SourceError(f"{self._shown}: {self._failure(error)}")
 
     def _check(self, url: str) -> str:
@@ -139,12 +149,20 @@ class Body:
     def __init__(self, answer: Any, fetcher: Fetcher) -> None:
         self._answer = answer
         self._fetcher = fetcher
+        self._length = Answer()
 
     def read(self, num_bytes: int) -> bytes:
+        """Nothing more once anything went wrong: FFmpeg asks again, and for other answers, before it gives up."""
+        if self._fetcher.is_broken:
+            return b""
         try:
-            return bytes(self._answer.read1(num_bytes))
-        except (OSError, http.client.HTTPException) as error:
+            data = bytes(self._answer.read1(num_bytes))
+            self._length.take(data)
+            self._fetcher.intake.take(len(data))
+        except (OSError, http.client.HTTPException, TooLargeError) as error:
+            self._fetcher.is_broken = True
             raise self._fetcher.broke(error) from None
+        return data
 
     def close(self) -> None:
         self._answer.close()

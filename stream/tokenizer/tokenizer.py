@@ -17,6 +17,7 @@ import numpy as np
 from ov2.canvas import CanvasGroup
 from stream.codec.decode import DecodedFrame, Decoder
 from stream.codec.evidence import measure as measure_frame
+from stream.codec.parameter_sets import LARGEST_PICTURE_PX
 from stream.codec.picture import Picture
 from stream.tokenizer.budget import first_group_tokens, num_llm_tokens
 from stream.tokenizer.candidates import Measure, OpenBin, OpenFrames
@@ -77,11 +78,15 @@ class Tokenizer:
         name: str = "",
         decoder: FrameSource | None = None,
         measure: Measure = measure_frame,
+        max_picture_px: int = LARGEST_PICTURE_PX,
     ) -> None:
         self.settings = settings or TokenizerSettings()
         self._costs = FrameCosts(self.settings.cost, self.settings.scene_cut_ratio)
         self._decoder: FrameSource = decoder or Decoder(
-            name, with_qp=self._costs.needs_qp, with_macroblocks=self.settings.weight_bits > 0
+            name,
+            with_qp=self._costs.needs_qp,
+            with_macroblocks=self.settings.weight_bits > 0,
+            max_picture_px=max_picture_px,
         )
         self._measure = measure
         self._stream: _Stream | None = None

@@ -18,7 +18,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Protocol
 
-from ov2.errors import OV2Error, PromptError
+from ov2.errors import OV2Error, PromptError, RequestError
 from stream.events.event import Change, Event, EventIds
 from stream.watch.life import Sighting, WatchLife
 from stream.watch.look import Look
@@ -221,7 +221,7 @@ class WatchDesk:
             return
         try:
             look = eyes.look(sentences, within_s=LATE_AFTER * self._every_s, after_s=after_s)
-        except PromptError as error:
+        except (PromptError, RequestError) as error:
             self._find_bad(post, zone, watches, after_s, error)
             return
         except OV2Error as error:  # the model is busy, or the service is stopping
@@ -239,13 +239,17 @@ class WatchDesk:
                 self._tell(watch.life.see(sighting))
 
     def _find_bad(
-        self, post: Post, zone: tuple[Polygon, ...], watches: list[Watch], after_s: float, error: PromptError
+        self, post: Post, zone: tuple[Polygon, ...], watches: list[Watch], after_s: float, error: PromptError | RequestError
     ) -> None:
-        """One sentence that cannot be judged stops no other: it is found by halves, and told."""
+        """One sentence that cannot be judged stops no other: it is found by halves, and told. One whose judgement raised is tried again: the
+        next moment may be another."""
         if len(watches) > 1:
             half = len(watches) // 2
             self._look(post, zone, watches[:half], after_s)
             self._look(post, zone, watches[half:], after_s)
+            return
+        if isinstance(error, RequestError):
+            self.counts["failed"] += 1
             return
         watches[0].problem = str(error)
         log.warning("camera %s: watch %s cannot be judged: %s", post.name, watches[0].life.name, error)

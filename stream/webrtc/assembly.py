@@ -23,7 +23,6 @@ MAX_WAITING = 2048
 """Packets held behind a lost one."""
 MAX_MISORDER = 3000
 """A sequence number further off than this is a sender that began anew (RFC 3550 A.1, MAX_DROPOUT)."""
-MAX_PICTURE_BYTES = 16 << 20
 MAX_ASKED = 64
 """Sequence numbers asked for again at a time."""
 ASK_AGAIN_S = 0.1
@@ -63,13 +62,16 @@ class _Picture:
 class Assembly:
     """`add` for every packet of one stream; pictures go to `on_picture`, numbers of packets to be sent again to `ask_again`.
 
-    `lost` counts `damaged` pictures; `num_late` packets that came twice or too late. `last_packet_s` is by `monotonic`."""
+    `lost` counts `damaged` pictures; `num_late` packets that came twice or too late. `last_packet_s` is by `monotonic`. `on_large`: told of
+    each picture of more than `max_bytes`, which is not kept."""
 
     def __init__(
         self,
         on_picture: Callable[[Encoded], None],
         *,
         patience_s: float,
+        max_bytes: int,
+        on_large: Callable[[], None] = lambda: None,
         ask_again: Callable[[int, list[int]], None] = lambda ssrc, numbers: None,
         monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
@@ -79,6 +81,7 @@ class Assembly:
         self.ssrc: int | None = None
         self._on_picture = on_picture
         self._patience_s = patience_s
+        self._max_bytes, self._on_large = max_bytes, on_large
         self._ask_again = ask_again
         self._monotonic = monotonic
         self._trusts_marker = True
@@ -156,13 +159,18 @@ class Assembly:
             # a marker on every unit, not on every picture, shows when the same picture goes on
             self._trusts_marker = self._trusts_marker and packet.timestamp != self._finished
             picture = self._picture = _Picture(packet.timestamp, not self._after_loss or _begins_picture(packet._data))
-        picture.pieces.append(packet._data)
-        picture.num_bytes += len(packet._data)
-        if picture.num_bytes > MAX_PICTURE_BYTES:
-            picture.pieces.clear()
-            picture.whole = False
+        if picture.num_bytes <= self._max_bytes:
+            self._add(picture, packet._data)
         if packet.marker and self._trusts_marker:
             self._finish(picture)
+
+    def _add(self, picture: _Picture, piece: bytes) -> None:
+        picture.pieces.append(piece)
+        picture.num_bytes += len(piece)
+        if picture.num_bytes > self._max_bytes:
+            picture.pieces.clear()
+            picture.whole = False
+            self._on_large()
 
     def _finish(self, picture: _Picture) -> None:
         self._finished = picture.timestamp

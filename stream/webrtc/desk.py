@@ -16,6 +16,7 @@ from importlib.util import find_spec
 from typing import TYPE_CHECKING
 
 from stream.events.ending import end
+from stream.sources.limits import IngestLimits
 from stream.webrtc.door import WhipDoor
 from stream.webrtc.errors import (
     RefusalError,
@@ -51,11 +52,13 @@ class WebRtcDesk:
         self,
         settings: WebRtcSettings | None = None,
         *,
+        limits: IngestLimits | None = None,
         refused: Counter[str] | None = None,
         clock: Callable[[], float] = time.time,
         monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
         self.settings = settings or WebRtcSettings()
+        self._limits = limits or IngestLimits()
         self.refused: Counter[str] = Counter() if refused is None else refused
         self._clock = clock
         self._monotonic = monotonic
@@ -145,7 +148,15 @@ class WebRtcDesk:
         from stream.webrtc.publishing import Publishing
 
         with self._opening("publish"):
-            session = Publishing(door, holder, self.settings, self._ended, clock=self._clock, monotonic=self._monotonic)
+            session = Publishing(
+                door,
+                holder,
+                self.settings,
+                self._ended,
+                limits=self._limits,
+                clock=self._clock,
+                monotonic=self._monotonic,
+            )
             answer = await session.open(offer)
         try:
             self._check_here(session)

@@ -13,7 +13,7 @@ from collections import Counter, deque
 from collections.abc import Callable
 
 from stream.codec.access_unit import starts_decoding
-from stream.errors import SourceError
+from stream.errors import SourceError, TooLargeError
 from stream.sources.sample import Sample
 
 log = logging.getLogger(__name__)
@@ -57,6 +57,7 @@ class WhipConnection:
         self._ended = False
         self._closed = False
         self._failure: str | None = None
+        self._reason = ""
         self._changed = threading.Condition()
 
     @property
@@ -105,11 +106,12 @@ class WhipConnection:
             log.warning("camera %s: reader is too slow, discarding %d pictures of its publisher", self._name, self._unlogged)
             self._unlogged = 0
 
-    def end(self, failure: str | None = None) -> None:
-        """No more samples; the reader gets those that are here, then the end, or the failure as a `SourceError`."""
+    def end(self, failure: str | None = None, reason: str = "") -> None:
+        """No more samples; the reader gets those that are here, then the end, or the failure as a `SourceError`; with a `reason`, as a
+        `TooLargeError`."""
         with self._changed:
             if not self._ended:
-                self._ended, self._failure = True, failure
+                self._ended, self._failure, self._reason = True, failure, reason
             self._changed.notify_all()
 
     def get(self, timeout_s: float | None) -> Sample | None:
@@ -123,7 +125,8 @@ class WhipConnection:
                 self._num_bytes -= len(sample.data)
                 return sample
             if self._failure is not None:
-                raise SourceError(f"camera {self._name}: {self._failure}")
+                text = f"camera {self._name}: {self._failure}"
+                raise TooLargeError(self._reason, text) if self._reason else SourceError(text)
             return None
 
     def close(self) -> None:

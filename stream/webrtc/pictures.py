@@ -14,6 +14,7 @@ from collections.abc import Callable
 from fractions import Fraction
 
 from stream.codec.access_unit import AccessUnit, Canonicaliser
+from stream.sources.limits import IngestLimits
 from stream.sources.sample import Sample
 from stream.units import MEDIA_CLOCK_HZ
 from stream.webrtc.assembly import Encoded
@@ -42,7 +43,8 @@ class KeyWish:
 
 
 class Pictures:
-    """`push` pictures, `report` what sender reports say. `skipped` counts pictures by why they were left out."""
+    """`push` pictures, `report` what sender reports say. `skipped` counts pictures by why they were left out. `push` raises `TooLargeError` for
+    a picture over the limits."""
 
     def __init__(
         self,
@@ -51,6 +53,7 @@ class Pictures:
         *,
         parameter_sets: bytes = b"",
         key_patience_s: float,
+        limits: IngestLimits,
         clock: Callable[[], float] = time.time,
         monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
@@ -60,6 +63,7 @@ class Pictures:
         self._ask_key = ask_key
         self._canonical = Canonicaliser(parameter_sets)
         self._key_patience_s = key_patience_s
+        self._limits = limits
         self._clock = clock
         self._monotonic = monotonic
         self._started = False
@@ -100,6 +104,8 @@ class Pictures:
 
     def _sample(self, encoded: Encoded, unit: AccessUnit) -> Sample:
         assert unit.size_px is not None
+        self._limits.check_access_unit(len(unit.data))
+        self._limits.check_picture(*unit.size_px)
         ticks = self.times.ticks(encoded.timestamp, encoded.ssrc)
         breaks, self._breaks = self._breaks or unit.resized, False
         return Sample(

@@ -13,6 +13,8 @@ from collections import Counter
 from collections.abc import Callable
 from typing import Any
 
+from stream.errors import TooLargeError
+from stream.sources.limits import IngestLimits
 from stream.sources.sample import Sample
 from stream.webrtc.assembly import Assembly, Encoded
 from stream.webrtc.door import WhipConnection, WhipDoor
@@ -40,13 +42,16 @@ class Publishing(Session):
         settings: WebRtcSettings,
         on_end: Callable[[Session], None],
         *,
+        limits: IngestLimits,
         clock: Callable[[], float] = time.time,
         monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
         super().__init__(door.name, holder, settings, on_end, monotonic)
         self._door = door
         self._clock = clock
+        self._limits = limits
         self._offered = False
+        self._too_large: TooLargeError | None = None
         self._errors: Counter[str] = Counter()
         self.want_key = KeyWish(self._ask_key, monotonic)
         loop = asyncio.get_running_loop()
@@ -65,6 +70,8 @@ class Publishing(Session):
         self._assembly = Assembly(
             self._picture,
             patience_s=self.settings.loss_patience_s,
+            max_bytes=self._limits.access_unit_bytes,
+            on_large=lambda: self._refuse(self._limits.large_unit()),
             ask_again=self._feedback.ask_again,
             monotonic=self._monotonic,
         )
@@ -73,6 +80,7 @@ class Publishing(Session):
             self.want_key,
             parameter_sets=offer.payload.parameter_sets(),
             key_patience_s=self.settings.key_patience_s,
+            limits=self._limits,
             clock=self._clock,
             monotonic=self._monotonic,
         )
@@ -95,11 +103,19 @@ class Publishing(Session):
     def _picture(self, encoded: Encoded) -> None:
         try:
             self._pictures.push(encoded)
+        except TooLargeError as error:
+            self._refuse(error)
         except Exception as error:  # the barrier between a publisher's bytes and aiortc's loop, which would end the connection
             kind = f"internal_{type(error).__name__}"
             self._errors[kind] += 1
             if self._errors[kind] == 1:
                 log.exception("camera %s: a picture of the publisher was skipped", self.camera)
+
+    def _refuse(self, error: TooLargeError) -> None:
+        """End the session of a publisher that sends more than is taken."""
+        if self._too_large is None:
+            self._too_large = error
+            self._ending = asyncio.ensure_future(self.end(str(error)))
 
     def _sample(self, sample: Sample) -> None:
         self.connection.put(sample)
@@ -120,8 +136,13 @@ class Publishing(Session):
         self._ending = asyncio.ensure_future(self.end())
 
     def _let_go(self, failure: str | None) -> None:
-        self._door.withdraw(self.connection)
-        self.connection.end(failure)
+        if self._too_large is None:
+            self._door.withdraw(self.connection)
+            self.connection.end(failure)
+            return
+        self.connection.end(failure, self._too_large.reason)
+        if not self._offered:  # the camera is told, although no picture ever came
+            self._door.offer(self.connection)
 
 
 def _soon(loop: asyncio.AbstractEventLoop, call: Callable[[], None]) -> None:

@@ -9,7 +9,6 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Coroutine
 from http import HTTPStatus
-from importlib.resources import files
 from typing import Any
 
 from fastapi import APIRouter, Request
@@ -19,6 +18,7 @@ from fastapi.routing import APIRoute
 from stream.refusals import refusals
 from stream.webrtc.desk import WebRtcDesk
 from stream.webrtc.errors import RefusalError
+from stream.webrtc.pages import page
 from stream.webrtc.settings import IceServer, WebRtcSettings
 
 SDP = "application/sdp"
@@ -27,8 +27,6 @@ ALLOWED_HEADERS = "Authorization, Content-Type, If-Match"
 EXPOSED_HEADERS = "Location, ETag, Link, Retry-After, Accept-Post, Accept-Patch"
 METHODS = "OPTIONS, GET, HEAD, POST, PATCH, DELETE"
 PREFLIGHT_S = 3600
-STYLE_LINK, SCRIPT_LINK = '<link rel="stylesheet" href="page.css">', '<script src="page.js"></script>'
-"""How the pages name what they share."""
 OFFER: dict[str, Any] = {
     "status_code": HTTPStatus.CREATED,
     "response_class": Response,
@@ -112,12 +110,12 @@ def webrtc_routes(desk: WebRtcDesk) -> APIRouter:
     @router.get("/publish/{name}", response_class=HTMLResponse)
     async def publish_page(name: str) -> HTMLResponse:
         """A page that publishes the camera of a phone or a laptop."""
-        return _page("publish.html")
+        return page("publish.html")
 
     @router.get("/live/{name}", response_class=HTMLResponse)
     async def live_page(name: str) -> HTMLResponse:
         """A page that shows a camera live."""
-        return _page("live.html")
+        return page("live.html")
 
     return router
 
@@ -208,11 +206,3 @@ def _kind(request: Request) -> str:
 
 def _holder(request: Request) -> str:
     return str(getattr(request.state, "holder", ""))
-
-
-def _page(file: str) -> HTMLResponse:
-    """A page, with what both share put into it: they need no route of their own."""
-    folder = files("stream.webrtc")
-    page, style, script = (folder.joinpath(name).read_text(encoding="utf-8") for name in (file, "page.css", "page.js"))
-    page = page.replace(STYLE_LINK, f"<style>\n{style}</style>").replace(SCRIPT_LINK, f"<script>\n{script}</script>")
-    return HTMLResponse(page, headers={"Cache-Control": "no-cache"})

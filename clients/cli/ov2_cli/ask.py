@@ -68,9 +68,9 @@ def _from_service(
 def _from_source(
     url: str, question: str, seconds: float | None, model: str, max_tokens: int, temperature: float
 ) -> Iterator[str | dict[str, Any]]:
+    from ov2.sampling import Sampling
     from stream.serve.config import ModelSettings
     from stream.serve.once import ask_source
-    from stream.serve.question import Sampling
     from stream.serve.run import load_model
 
     sampling = Sampling(max_tokens=max_tokens, temperature=temperature)

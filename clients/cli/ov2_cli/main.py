@@ -6,6 +6,7 @@ Every command imports what it needs when it runs, so that `ov2 --help` is quick.
 
 from __future__ import annotations
 
+import os
 import sys
 
 import typer
@@ -26,6 +27,7 @@ from ov2_cli import (
     train,
     watch,
 )
+from ov2_cli.threads import wait_passively
 
 app = typer.Typer(
     help="Ask a live camera a question, and be told when something happens.",
@@ -54,6 +56,7 @@ INPUT_ERRORS = ("OV2Error", "StreamError", "TrainerError", "WorldError", "Client
 
 def main() -> None:
     """Run the command line; an error of ours ends it with one line on standard error and exit code 2."""
+    wait_passively(os.environ)  # nothing has loaded torch yet: commands do so when they run
     try:
         app()
     except KeyboardInterrupt:

@@ -6,6 +6,7 @@ In: a URL, or the configuration file of `ov2 serve`. Out: a packet log per camer
 from __future__ import annotations
 
 import json
+import math
 import signal
 import threading
 from contextlib import nullcontext
@@ -36,6 +37,8 @@ def record(
     """Record packets, crash-safe and within bounds, until Ctrl-C; `ov2 replay` and `ov2 clip` read them."""
     from stream.packetlog import PacketLogSettings
 
+    if not math.isfinite(max_gb):
+        raise typer.BadParameter(f"--max-gb: expected a number, got {max_gb}")
     settings = PacketLogSettings(max_bytes=int(max_gb * GIB), max_age_s=None if max_hours is None else 3600 * max_hours)
     recordings = _recordings(source, out, settings, camera or [], timeout_s, seconds)
     stopping = threading.Event()
@@ -62,11 +65,21 @@ def _recordings(
         return [Recording(out.resolve().name, source, out, settings, timeout_s=timeout_s, seconds=seconds)]
     from stream.serve.config import load
 
-    cameras = {name: each for name, each in load(Path(source)).cameras.items() if each.enabled}
+    config = load(Path(source))
+    cameras = {name: each for name, each in config.cameras.items() if each.enabled}
     if unknown := [name for name in names if name not in cameras]:
         raise typer.BadParameter(f"--camera: expected one of {', '.join(cameras)}, got {unknown[0]}")
     return [
-        Recording(name, each.url, out / name, settings, listen=each.listen, timeout_s=each.timeout_s, seconds=seconds)
+        Recording(
+            name,
+            each.url,
+            out / name,
+            settings,
+            listen=each.listen,
+            timeout_s=each.timeout_s,
+            seconds=seconds,
+            limits=config.ingest.limits(),
+        )
         for name, each in cameras.items()
         if not names or name in names
     ]

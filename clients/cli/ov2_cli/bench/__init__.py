@@ -22,6 +22,7 @@ Json = Annotated[bool, typer.Option("--json", help="Print one JSON object as the
 
 app.command()(live.chaos)
 app.command()(live.faults)
+app.command()(live.attack)
 app.command()(live.cameras)
 
 LEAST_TABLE_WIDTH = 120

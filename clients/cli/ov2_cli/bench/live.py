@@ -1,4 +1,4 @@
-"""`ov2 bench chaos`, `ov2 bench faults` and `ov2 bench cameras`: the real service, real cameras, this machine.
+"""`ov2 bench chaos`, `faults`, `attack` and `cameras`: the real service, real cameras, this machine.
 
 In: flags. Out: a summary, files in a folder, and with --json one JSON object as the last line of standard output.
 """
@@ -70,6 +70,38 @@ def faults(
     run = asyncio.run(run_faults(settings, lambda run: show(run, console)))
     result = verdict(run)
     tell(run, result, console)
+    console.print(f"logs: {out}")
+    if as_json:
+        print(json.dumps(result))
+    raise typer.Exit(int(bool(broken_promises(result))))
+
+
+def attack(
+    seed: Annotated[int, typer.Option(help="Draws what is tried, and in which order.")] = 1,
+    minutes: Annotated[float, typer.Option(help="How long the service is attacked.", min=0.1)] = 10.0,
+    model: Model = "ov2-nano",
+    out: Annotated[Path, typer.Option(help="Folder for films, logs and data.")] = Path("runs/bench-attack"),
+    plot: Annotated[Path | None, typer.Option(help="A picture (PNG) of memory, stalls and descriptors.")] = None,
+    as_json: Json = False,
+) -> None:
+    """Nobody can knock it over: a service of its own is attacked from all sides; does it stand, and answer honest questions?"""
+    import asyncio
+
+    from rich.console import Console
+
+    from ov2_cli.bench.attack.plot import save_siege
+    from ov2_cli.bench.attack.run import CASES_A_MINUTE, AttackSettings, run_attack
+    from ov2_cli.bench.attack.screen import show, tell
+    from ov2_cli.bench.attack.verdict import broken_promises, verdict
+
+    console = Console(stderr=True)
+    settings = AttackSettings(seed=seed, attack_s=60 * minutes, out=out, cases=round(CASES_A_MINUTE * minutes), model=model)
+    run = asyncio.run(run_attack(settings, lambda run: show(run, console)))
+    result = verdict(run)
+    if plot is not None:
+        save_siege(run, plot)
+    (out / "tracebacks.txt").write_text("\n\n".join(f"{attack}\n{text}" for attack, text in run.tracebacks), encoding="utf-8")
+    tell(result, console)
     console.print(f"logs: {out}")
     if as_json:
         print(json.dumps(result))

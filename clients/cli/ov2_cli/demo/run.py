@@ -58,7 +58,7 @@ async def _watch(state: State, addresses: Addresses, film: Program, console: Con
 
     world = World(state.seed, duration_s=float(state.seconds))
     plan = plan_questions(world, state.seconds, state.seed)
-    async with AsyncClient(addresses.http) as client:
+    async with AsyncClient(addresses.http, token=addresses.token) as client:
         screen = asyncio.create_task(_show(state, console))
         listening = asyncio.create_task(_listen(state, addresses, console))
         following = asyncio.create_task(_follow(state, client, out))
@@ -130,7 +130,13 @@ async def _listen(state: State, addresses: Addresses, console: Console) -> None:
     """A separate MQTT client: prints alerts as they come."""
     import aiomqtt
 
-    async with aiomqtt.Client(addresses.mqtt_host, addresses.mqtt_port, identifier=f"demo-{time.time_ns()}") as client:
+    async with aiomqtt.Client(
+        addresses.mqtt_host,
+        addresses.mqtt_port,
+        username=addresses.mqtt_username,
+        password=addresses.mqtt_password,
+        identifier=f"demo-{time.time_ns()}",
+    ) as client:
         await client.subscribe("ov2/events", qos=1)
         async for message in client.messages:
             assert isinstance(message.payload, bytes)

@@ -17,12 +17,12 @@ MOVING_S = (0.8, 1.6)
 """Least and most seconds without the patch, and with it."""
 
 
-def busy_film(folder: Path, seed: int) -> Path:
-    """The film of a seed, made if it is not there yet."""
+def busy_film(folder: Path, seed: int, *, patch_px: int = PATCH_PX) -> Path:
+    """The film of a seed, made if it is not there yet. `patch_px`: how large what moves is; a large one makes a large file."""
     import av
     import numpy as np
 
-    path = folder / f"busy-{seed}.mp4"
+    path = folder / f"busy-{seed}-{patch_px}.mp4"
     if path.exists():
         return path
     folder.mkdir(parents=True, exist_ok=True)
@@ -38,8 +38,8 @@ def busy_film(folder: Path, seed: int) -> Path:
         for index in range(round(SECONDS * FPS)):
             picture = still.copy()
             if any(start <= index / FPS < end for start, end in moving):
-                left, top = noise.integers(0, WIDTH - PATCH_PX), noise.integers(0, HEIGHT - PATCH_PX)
-                picture[top : top + PATCH_PX, left : left + PATCH_PX] = noise.integers(0, 255, (PATCH_PX, PATCH_PX, 3))
+                left, top = noise.integers(0, WIDTH - patch_px), noise.integers(0, HEIGHT - patch_px)
+                picture[top : top + patch_px, left : left + patch_px] = noise.integers(0, 255, (patch_px, patch_px, 3))
             frame = av.VideoFrame.from_ndarray(picture, format="rgb24")
             frame.pts = index
             container.mux(stream.encode(frame))

@@ -1,0 +1,43 @@
+"""Who gets a stream: pages are spoken for when it opens, so that none runs out of them later.
+
+In: a name and limits. Out: a line with an empty window.
+"""
+
+from __future__ import annotations
+
+from ov2.engine.line import Line
+from ov2.engine.state import State
+from ov2.errors import CapacityError, SessionError
+from ov2.session import begin_context
+from ov2.session_settings import Limits, SessionSettings
+from ov2.window import Window
+
+
+def admit(state: State, name: str, settings: SessionSettings | None, max_waiting_groups: int | None) -> Line:
+    """Raises `CapacityError` when the pages are spoken for, `SessionError` for a name in use or settings that do not fit."""
+    if name in state.lines:
+        raise SessionError(f"stream {name!r}: expected a name that is not in use; close the other stream first")
+    model, pool = state.model, state.pool
+    settings = settings or state.settings.session
+    limits = settings.resolve(max_positions=model.max_positions, max_timestamp_s=model.max_timestamp_s)
+    if limits.page_tokens != pool.page_tokens:
+        raise SessionError(
+            f"stream {name!r}: expected pages of {pool.page_tokens} tokens as the engine's, got {limits.page_tokens}; "
+            f"set page_tokens for the engine"
+        )
+    spoken_for = sum(reserved_pages(line.limits) for line in state.lines.values())
+    if spoken_for + reserved_pages(limits) > pool.num_pages:
+        raise CapacityError(
+            f"stream {name!r}: at capacity: {len(state.lines)} sessions hold {spoken_for} of {pool.num_pages} pages, one more "
+            f"needs {reserved_pages(limits)}; set num_pages or max_streams higher, or window_tokens lower"
+        )
+    context = begin_context(model, pool, state.text, limits)
+    line = Line(name, model, pool, state.text, limits, Window(limits, state.text, context))
+    line.max_waiting = max_waiting_groups or state.settings.max_waiting_groups
+    state.lines[name] = line
+    return line
+
+
+def reserved_pages(limits: Limits) -> int:
+    """Pages that a stream may need: its window twice, while it is renewed, and one branch."""
+    return 2 * limits.window_pages + limits.branch_tokens // limits.page_tokens + 1
