@@ -115,7 +115,7 @@ class Connection(H11Protocol):
         self._refuse(MalformedError("expected a request of HTTP/1.1, got something else", expected="HTTP/1.1"))
 
     def shutdown(self) -> None:
-        if self._is_ending:
+        if self._is_ending or self.flow.write_paused:
             self._socket.abort()
         else:
             super().shutdown()

@@ -1,7 +1,7 @@
 """Everybody who follows the journal: what is told is made once and shared, and nobody holds the event loop.
 
 In: the writer's news, queries. Out: server-sent events, in chunks. A follower reads at its own pace: one that is slow is late, and holds up
-nobody. Followers go on a few at a time in each pass of the event loop, so that other requests come between hundreds of them; what is in
+nobody. They go on in turns, so that other requests come between hundreds of them; what is in
 memory no more is read from the journal in threads, few at a time; followers at the same place get the same bytes.
 """
 
@@ -9,12 +9,14 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections import OrderedDict, deque
+from collections import OrderedDict
 from collections.abc import AsyncIterator
+from dataclasses import dataclass
 
 from stream.errors import JournalError
 from stream.journal import Entry, Query
 from stream.serve.delivery import Delivery
+from stream.serve.turns import Turns
 from stream.serve.wire import journal_entry, server_sent_event
 
 HEARTBEAT_S = 15.0
@@ -24,13 +26,19 @@ AT_ONCE = 100
 CHUNK_BYTES = 16 << 10
 """What one follower is sent at a time: all that is held for one that does not read, beside what its connection holds."""
 KEPT_CHUNKS = 64
-AT_A_TIME = 8
-"""Followers that go on in one pass of the event loop."""
 READERS = 2
 """Readings of the journal at the same time."""
 
 Chunk = tuple[bytes, int]
 """Events, and the position behind which the next chunk begins."""
+
+
+@dataclass(slots=True, eq=False)
+class _Idle:
+    """One who waits for news: its turn, and then whether there is any."""
+
+    turn: asyncio.Future[None]
+    news: bool = True
 
 
 class Followers:
@@ -42,12 +50,13 @@ class Followers:
         self._num = 0
         self._news_count = 0
         self._is_told = False
-        self._idle: set[asyncio.Future[bool]] = set()
-        self._turns: deque[tuple[asyncio.Future[bool], bool]] = deque()
+        self._idle: set[_Idle] = set()
+        self._turns = Turns()
         self._chunks: OrderedDict[tuple[int, Query], Chunk] = OrderedDict()
         self._readings: dict[tuple[int, Query], asyncio.Task[Chunk]] = {}
         self._readers = asyncio.Semaphore(READERS)
         self._heartbeat: asyncio.TimerHandle | None = None
+        self._loop: asyncio.AbstractEventLoop
 
     async def follow(self, query: Query, after: int | None) -> AsyncIterator[bytes]:
         """Events `entry` behind a position, or from now on, until the service stops; a comment now and then while nothing happens."""
@@ -62,7 +71,7 @@ class Followers:
                     yield events
                 if reached > position:
                     position = reached
-                    await self._turn()
+                    await self._turns.take()
                 elif not await self._news(news_count):
                     yield b": still here\n\n"
         finally:
@@ -106,34 +115,19 @@ class Followers:
         """Wait for more news than so much; False when there was none for long."""
         if self._news_count != news_count:
             return True
-        waiting: asyncio.Future[bool] = asyncio.get_running_loop().create_future()
+        waiting = _Idle(asyncio.get_running_loop().create_future())
         self._idle.add(waiting)
         try:
-            return await waiting
+            await waiting.turn
         finally:
             self._idle.discard(waiting)
-
-    async def _turn(self) -> None:
-        waiting: asyncio.Future[bool] = asyncio.get_running_loop().create_future()
-        self._queue([waiting], news=True)
-        await waiting
-
-    def _queue(self, waiting: list[asyncio.Future[bool]], *, news: bool) -> None:
-        if not self._turns and waiting:
-            asyncio.get_running_loop().call_soon(self._go_on)
-        self._turns.extend((one, news) for one in waiting)
-
-    def _go_on(self) -> None:
-        for _ in range(min(AT_A_TIME, len(self._turns))):
-            waiting, news = self._turns.popleft()
-            if not waiting.done():  # its client may have left
-                waiting.set_result(news)
-        if self._turns:
-            asyncio.get_running_loop().call_soon(self._go_on)
+        return waiting.news
 
     def _wake(self, *, news: bool) -> None:
-        waiting, self._idle = list(self._idle), set()
-        self._queue(waiting, news=news)
+        waiting, self._idle = self._idle, set()
+        for one in waiting:
+            one.news = news
+        self._turns.queue(one.turn for one in waiting)
 
     def _hear(self) -> None:
         """The writer has news. From any thread."""

@@ -27,12 +27,13 @@ from stream.serve.hosts import ANY_HOST, is_loopback
 from stream.serve.places import Places
 from stream.serve.run import BACKLOG
 from stream.serve.service import Service
+from stream.serve.turns import InTurns
 
 HEADERS = {"X-Content-Type-Options": "nosniff", "X-Frame-Options": "DENY", "Referrer-Policy": "no-referrer"}
 """Of every answer, whoever makes it."""
 CLOSING_S = 2
 """How long open connections may take to close."""
-ACCEPTED_AT_ONCE = 16
+ACCEPTED_AT_ONCE = 64
 """Connections that are taken in one pass of the event loop: asyncio takes as many as may wait, and other requests wait for it."""
 
 log = logging.getLogger(__name__)
@@ -63,7 +64,7 @@ class Runner:
         self.loop: asyncio.AbstractEventLoop | None = None
         self._server = _Server(
             uvicorn.Config(
-                create_app(self.service),
+                InTurns(create_app(self.service)),
                 http=_connections(config.server, self.service.refused),
                 ws="none",
                 log_config=None,
