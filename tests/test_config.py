@@ -83,6 +83,13 @@ def test_every_setting_and_its_default_is_a_decision() -> None:
         "open_reads": False,
         "hosts": (),
         "max_questions": 16,
+        "max_connections": 512,
+        "max_followers": 128,
+        "max_share_per_address": 0.5,
+        "header_timeout_s": 10.0,
+        "body_timeout_s": 10.0,
+        "write_timeout_s": 20.0,
+        "max_body_kb": 64,
         "max_branches": 4,
         "max_tokens": 256,
     }
