@@ -125,7 +125,7 @@ class Recorder:
     @property
     def drops(self) -> Counter[str]:
         """Packets that are not in the log, by reason; and stretches of it that a clip met and that are damaged."""
-        num_damaged = self._log.num_damaged if self._log is not None else 0
+        num_damaged = sum(reader.num_damaged for reader in tuple(self._readers))
         lost = +Counter({"log_refused": self._num_refused, "log_damaged": num_damaged})
         return lost + (self._writer.drops if self._writer is not None else Counter())
 
