@@ -170,8 +170,8 @@ class SqliteJournal:
 
 def _entry_row(entry: Entry) -> tuple[object, ...]:
     body = json.dumps(entry.body)
-    parts = (each.encode() for each in (entry.camera, entry.kind, entry.id, body))
-    return (entry.position, entry.camera, entry.kind, entry.id, body, entry_sum(entry.position, *parts))
+    total = entry_sum(entry.position, entry.camera.encode(), entry.kind.encode(), entry.id.encode(), body.encode())
+    return (entry.position, entry.camera, entry.kind, entry.id, body, total)
 
 
 def _cursor_row(sink: str, cursor: Cursor) -> tuple[object, ...]:
