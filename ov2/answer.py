@@ -13,11 +13,11 @@ from types import TracebackType
 import torch
 from torch import Tensor
 
-from ov2.context import Context
+from ov2.kv_sequence import KVSequence
 from ov2.model import OV2Model
 from ov2.sampling import Sampling
 from ov2.text import TextTokenizer
-from ov2.wording import Wording
+from ov2.token_stream import TokenStream
 
 
 class Answer(Iterator[str]):
@@ -32,7 +32,7 @@ class Answer(Iterator[str]):
         self,
         model: OV2Model,
         text: TextTokenizer,
-        branch: Context,
+        branch: KVSequence,
         prompt: Sequence[int],
         vision_VD: Tensor | None,
         sampling: Sampling,
@@ -46,7 +46,7 @@ class Answer(Iterator[str]):
         self.text = ""
         self.first_token_s: float | None = None
         self._prompt, self._vision_VD, self._asked_s = prompt, vision_VD, asked_s
-        self._wording = Wording(model.config, text, sampling)
+        self._wording = TokenStream(model.config, text, sampling)
         self._closed = False
 
     @property

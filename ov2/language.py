@@ -1,7 +1,7 @@
 """The language half: Qwen3 from transformers, with attention passed in through its attention interface.
 
 In: embedded tokens, their positions, and an `Attend` that knows which keys each query sees. Out: hidden states after the last
-norm. Training and serving run this one forward; they differ only in the `Attend` (ov2.attention, ov2.context). Weight keys
+norm. Training and serving run this one forward; they differ only in the `Attend` (ov2.attention, ov2.kv_sequence). Weight keys
 are the released ones, which are transformers' own.
 
 Shape letters: T tokens, C width, H query heads, K key and value heads, D head size.

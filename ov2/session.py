@@ -12,9 +12,9 @@ from types import TracebackType
 
 from ov2.answer import Answer
 from ov2.canvas import CanvasGroup
-from ov2.context import Context
 from ov2.encode import encode
 from ov2.errors import CheckpointError, SessionError
+from ov2.kv_sequence import KVSequence
 from ov2.model import OV2Model
 from ov2.pages import PagePool
 from ov2.prompt import question_tokens, system_tokens
@@ -56,7 +56,7 @@ class Session:
             device=model.device,
         )
         self._closed = False
-        self._window = Window(self.limits, self._text, begin_context(model, self.pool, self._text, self.limits))
+        self._window = Window(self.limits, self._text, begin_sequence(model, self.pool, self._text, self.limits))
 
     @property
     def num_renewals(self) -> int:
@@ -147,7 +147,7 @@ class Session:
             clock=self._clock,
         )
 
-    def branch(self) -> Context:
+    def branch(self) -> KVSequence:
         """A bare branch, for callers that read hidden states instead of text. Close it."""
         self._require_open()
         return self._window.context.fork()
@@ -158,7 +158,7 @@ class Session:
         groups = self.groups
         if zero_s is None:
             zero_s = groups[0].start_s if groups else self.zero_s
-        fresh = begin_context(self._model, self.pool, self._text, self.limits)
+        fresh = begin_sequence(self._model, self.pool, self._text, self.limits)
         try:
             for group in groups:
                 fresh.append(self._window.tokens(group, zero_s), group.vision_tokens, group)
@@ -186,9 +186,9 @@ class Session:
             raise SessionError("session: expected an open session, got a closed one")
 
 
-def begin_context(model: OV2Model, pool: PagePool, text: TextTokenizer, limits: Limits) -> Context:
+def begin_sequence(model: OV2Model, pool: PagePool, text: TextTokenizer, limits: Limits) -> KVSequence:
     """A context with the system text, and room for recall behind it."""
-    context = Context(model, pool)
+    context = KVSequence(model, pool)
     context.append(system_tokens(text))
     context.skip(limits.recall_tokens)
     return context

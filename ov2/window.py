@@ -9,8 +9,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from itertools import pairwise
 
-from ov2.context import Context
 from ov2.errors import PromptError, SessionError
+from ov2.kv_sequence import KVSequence
 from ov2.prompt import run_tokens
 from ov2.segment import EncodedGroup
 from ov2.session_settings import Limits
@@ -23,7 +23,7 @@ EARLY_SHARE = 0.8
 class Window:
     """`context` holds the system text, then groups in order of time. `num_renewals` and `num_dropped` (groups that left) count."""
 
-    def __init__(self, limits: Limits, text: TextTokenizer, context: Context) -> None:
+    def __init__(self, limits: Limits, text: TextTokenizer, context: KVSequence) -> None:
         self.limits = limits
         self.context = context
         self.num_renewals = self.num_dropped = 0
@@ -140,7 +140,7 @@ class Window:
         late = peek is not None and peek.end_s - self.zero_s > self.limits.max_timestamp_s
         return (late and self.groups[0].start_s > self.zero_s) or self.num_positions + needed > self.limits.max_positions
 
-    def renewed(self, fresh: Context, zero_s: float) -> None:
+    def renewed(self, fresh: KVSequence, zero_s: float) -> None:
         """Put a context that was written anew, with timestamps from `zero_s`, in place of the old one. Groups that left the window
         meanwhile leave it too."""
         wanted = {id(group) for group in self.groups}
@@ -162,7 +162,7 @@ class Window:
                 self.num_dropped += 1
                 return
 
-    def begin_again(self, fresh: Context, zero_s: float | None, renewed_s: float) -> None:
+    def begin_again(self, fresh: KVSequence, zero_s: float | None, renewed_s: float) -> None:
         """Put an empty context in place of one whose pages are lost, with timestamps from `zero_s`, as after a renewal at `renewed_s`."""
         self.context, self._zero_s, self._renewed_s = fresh, zero_s, renewed_s
 

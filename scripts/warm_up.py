@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from stream.codec import evidence
-from stream.codec.macroblocks import parser
+from stream.codec.h264.slice_data import parser
 from stream.tokenizer import saliency
 
 if __name__ == "__main__":

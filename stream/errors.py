@@ -12,7 +12,8 @@ StreamError
 │   └── DeliveryRefusedError   a sink that will never take this entry: it is left out, and the loss announced
 ├── PacketError       a client of the embedded broker that breaks MQTT's rules; its connection ends
 ├── JournalError      a journal that cannot be read or written now: a full disk, a Redis that is away
-└── RecallError       a memory that cannot be opened, or a time that cannot be recalled
+├── RecallError       a memory that cannot be opened, or a time that cannot be recalled
+└── ServiceError      what is answered instead of an answer: `stream.camera.errors`, `stream.serve.errors`
 """
 
 from __future__ import annotations
@@ -76,3 +77,22 @@ class JournalError(StreamError):
 
 class RecallError(StreamError):
     """A memory that cannot be opened, or a time that cannot be recalled."""
+
+
+class ServiceError(StreamError):
+    """Root of what the service answers instead of an answer."""
+
+    status = 500
+    code = "internal"
+
+    def __init__(self, message: str, *, expected: str = "", got: str = "", setting: str = "", retry_after_s: int = 0) -> None:
+        super().__init__(message)
+        self.expected = expected
+        self.got = got
+        self.setting = setting
+        self.retry_after_s = retry_after_s
+
+    def body(self) -> dict[str, dict[str, str]]:
+        """The JSON answer."""
+        parts = {"expected": self.expected, "got": self.got, "setting": self.setting}
+        return {"error": {"code": self.code, "message": str(self), **{key: value for key, value in parts.items() if value}}}

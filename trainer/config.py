@@ -27,7 +27,7 @@ class Stage:
 
     - `window_s`: seconds of stream in a sample. `moments`: moments asked per sample; `questions`: questions per moment.
     - `types`: relative weight of each question type; a type that is left out is not asked. A stage without types names blocks alone
-      (trainer.naming), `moments` groups of each of its samples.
+      (trainer.train.naming), `moments` groups of each of its samples.
     - `samples_per_step`: samples of one batch; a step is a batch of every process, or several (`gradient_accumulation_steps`).
     - `lr`: peak learning rate; `final_lr`: the part of it that is left at the stage's end.
     """

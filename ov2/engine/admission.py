@@ -5,15 +5,15 @@ In: a name and limits. Out: a line with an empty window.
 
 from __future__ import annotations
 
-from ov2.engine.line import Line
-from ov2.engine.state import State
+from ov2.engine.state import EngineState
+from ov2.engine.stream_state import StreamState
 from ov2.errors import CapacityError, SessionError
-from ov2.session import begin_context
+from ov2.session import begin_sequence
 from ov2.session_settings import Limits, SessionSettings
 from ov2.window import Window
 
 
-def admit(state: State, name: str, settings: SessionSettings | None, max_waiting_groups: int | None) -> Line:
+def admit(state: EngineState, name: str, settings: SessionSettings | None, max_waiting_groups: int | None) -> StreamState:
     """Raises `CapacityError` when the pages are spoken for, `SessionError` for a name in use or settings that do not fit."""
     if name in state.lines:
         raise SessionError(f"stream {name!r}: expected a name that is not in use; close the other stream first")
@@ -31,8 +31,8 @@ def admit(state: State, name: str, settings: SessionSettings | None, max_waiting
             f"stream {name!r}: at capacity: {len(state.lines)} sessions hold {spoken_for} of {pool.num_pages} pages, one more "
             f"needs {reserved_pages(limits)}; set num_pages or max_streams higher, or window_tokens lower"
         )
-    context = begin_context(model, pool, state.text, limits)
-    line = Line(name, model, pool, state.text, limits, Window(limits, state.text, context))
+    context = begin_sequence(model, pool, state.text, limits)
+    line = StreamState(name, model, pool, state.text, limits, Window(limits, state.text, context))
     line.max_waiting = max_waiting_groups or state.settings.max_waiting_groups
     state.lines[name] = line
     return line

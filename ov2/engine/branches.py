@@ -16,9 +16,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from ov2.context import Context
-from ov2.engine.passage import Passage, Piece
+from ov2.engine.prefill import Chunk, ChunkedPrefill
 from ov2.engine.work import Question
+from ov2.kv_sequence import KVSequence
 from ov2.segment import EncodedGroup, Segment
 from ov2.window import span_of
 
@@ -28,7 +28,7 @@ class Branch:
     """`context`: what is seen; `prompt`: tokens of peek and question. `span_s`, `group_ids`, `zero_s` as in `Started`;
     `num_older_tokens` that are written for this question. Close it: its pages go back."""
 
-    context: Context
+    context: KVSequence
     prompt: list[int]
     span_s: tuple[float, float] | None
     group_ids: tuple[int, ...]
@@ -77,16 +77,16 @@ def beside_the_window(question: Question, prompt: list[int], older: Sequence[Enc
     )
 
 
-def older_passage(question: Question, older: Sequence[EncodedGroup], image_pad: int) -> Passage:
+def older_passage(question: Question, older: Sequence[EncodedGroup], image_pad: int) -> ChunkedPrefill:
     """The tokens of older groups, right behind the system text."""
     window, branch, zero_s = question.line.window, question.older, older[0].start_s
     assert branch is not None, "expected a branch"
     context = window.context.fork_first() if question.beside else branch.context
-    pieces = [Piece(window.tokens(group, zero_s), group.vision_tokens, group) for group in older]
-    return Passage(context, pieces, image_pad)
+    pieces = [Chunk(window.tokens(group, zero_s), group.vision_tokens, group) for group in older]
+    return ChunkedPrefill(context, pieces, image_pad)
 
 
-def _window_of(question: Question) -> tuple[Context, list[EncodedGroup]]:
+def _window_of(question: Question) -> tuple[KVSequence, list[EncodedGroup]]:
     since_s, until_s = question.since_s, question.until_s
 
     def keep(segment: Segment) -> bool:

@@ -1,6 +1,6 @@
 """Decoding as a CUDA graph: one launch for a step of all layers instead of hundreds.
 
-In: writings of one token each. Out: their hidden states, the same as `ov2.writing.run` gives, to rounding. Shapes of a graph are fixed, so
+In: writings of one token each. Out: their hidden states, the same as `ov2.forward.run` gives, to rounding. Shapes of a graph are fixed, so
 a step is padded: to a number of sequences and to a number of pages that are powers of two. Rows that pad write to a page that
 nobody reads.
 
@@ -17,9 +17,9 @@ from ov2_kernels import paged_attention
 from torch import Tensor
 
 from ov2.errors import PagesError
+from ov2.forward import ScheduledTokens, pages_of, places_of
 from ov2.model import OV2Model
 from ov2.pages import PagePool
-from ov2.writing import Writing, pages_of, places_of
 
 MOST_SEQUENCES = 16
 """Larger steps gain little: their kernels are no longer short."""
@@ -36,7 +36,7 @@ class DecodeGraphs:
         self._graphs: OrderedDict[tuple[int, int], _Step] = OrderedDict()
         self._spare: int | None = None
 
-    def takes(self, writings: Sequence[Writing]) -> bool:
+    def takes(self, writings: Sequence[ScheduledTokens]) -> bool:
         """Whether these are few, of one token each, and share no window (for those that do, cascade attention reads it once)."""
         if not 0 < len(writings) <= MOST_SEQUENCES or any(writing.num_tokens != 1 for writing in writings):
             return False
@@ -44,7 +44,7 @@ class DecodeGraphs:
         return len(windows) == len(writings) and self._has_spare()
 
     @torch.inference_mode()
-    def run(self, writings: Sequence[Writing]) -> list[Tensor]:
+    def run(self, writings: Sequence[ScheduledTokens]) -> list[Tensor]:
         """Hidden states [1, D] of each."""
         page_tokens = self._pool.page_tokens
         tables = [pages_of((*writing.before, *writing.segments), page_tokens) for writing in writings]

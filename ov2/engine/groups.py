@@ -11,9 +11,9 @@ from functools import partial
 
 from torch import Tensor
 
-from ov2.engine.line import Draft, Line
-from ov2.engine.state import Owner, State
-from ov2.engine.work import Arrival
+from ov2.engine.state import EngineState, Work
+from ov2.engine.stream_state import PendingAppend, StreamState
+from ov2.engine.work import PendingGroup
 from ov2.errors import CapacityError
 
 MOST_RESTARTS = 3
@@ -27,10 +27,10 @@ class Groups:
 
     kind = "group"
 
-    def __init__(self, state: State) -> None:
+    def __init__(self, state: EngineState) -> None:
         self._state = state
 
-    def append(self, line: Line, arrival: Arrival) -> None:
+    def append(self, line: StreamState, arrival: PendingGroup) -> None:
         """A group joins the line; when that is full, the oldest that is not on its way is skipped."""
         line.num_taken += 1
         line.waiting.append(arrival)
@@ -48,12 +48,12 @@ class Groups:
             if line.arrival is None and (line.lost or line.waiting):
                 line.arrival = (line.lost or line.waiting).popleft()
 
-    def to_encode(self) -> list[Arrival]:
+    def to_encode(self) -> list[PendingGroup]:
         """Groups that come next, the cameras in turn; first those that a question waits for."""
         arrivals = [line.arrival for line in self._state.asked_first() if line.arrival is not None]
         return [arrival for arrival in arrivals if arrival.encoded is None]
 
-    def owners(self) -> list[Owner]:
+    def owners(self) -> list[Work]:
         """Drafts, in the same order."""
         lines = self._state.asked_first()
         for line in lines:
@@ -64,9 +64,9 @@ class Groups:
                 )
         return [line.draft for line in lines if line.draft is not None]
 
-    def written(self, owner: Owner, logits_W: Tensor | None) -> None:
+    def written(self, owner: Work, logits_W: Tensor | None) -> None:
         """The group joins the window once all its tokens are written."""
-        assert isinstance(owner, Draft), "expected a draft"
+        assert isinstance(owner, PendingAppend), "expected a draft"
         if owner.passage.left:
             return
         owner.line.finish_draft()
@@ -76,15 +76,15 @@ class Groups:
         if owner.arrival.future.set_running_or_notify_cancel():
             owner.arrival.future.set_result(owner.encoded)
 
-    def failed(self, owner: Owner, error: Exception) -> None:
-        assert isinstance(owner, Draft), "expected a draft"
+    def failed(self, owner: Work, error: Exception) -> None:
+        assert isinstance(owner, PendingAppend), "expected a draft"
         owner.passage.close()
         if owner.line.draft is not owner:
             return  # it had joined the window
         owner.line.draft = None
         self.leave_out(owner.line, owner.arrival, error)
 
-    def leave_out(self, line: Line, arrival: Arrival, error: Exception) -> None:
+    def leave_out(self, line: StreamState, arrival: PendingGroup, error: Exception) -> None:
         """Go on without a group."""
         if line.arrival is arrival:
             line.arrival = None
@@ -95,7 +95,7 @@ class Groups:
         if arrival.future.set_running_or_notify_cancel():
             arrival.future.set_exception(error)
 
-    def put_back(self, line: Line, error: Exception) -> None:
+    def put_back(self, line: StreamState, error: Exception) -> None:
         """The engine begins again: groups of the window, and those on their way, come next. One that was on its way every time is left out,
         with `error`: it may be what the device does not bear."""
         line.put_back()
@@ -103,7 +103,7 @@ class Groups:
             line.lost.remove(arrival)
             self.leave_out(line, arrival, error)
 
-    def _begin(self, line: Line, arrival: Arrival) -> None:
+    def _begin(self, line: StreamState, arrival: PendingGroup) -> None:
         """Make room for the next group of a stream, and fork the branch that it is written on."""
         group, window = arrival.encoded, line.window
         if group is None:
@@ -116,4 +116,4 @@ class Groups:
         if line.waits_for_renewal(arrival.renewals):
             return
         line.arrival = None
-        line.draft = Draft(line, arrival, line.passage(window.context.fork(), group))
+        line.draft = PendingAppend(line, arrival, line.passage(window.context.fork(), group))

@@ -9,10 +9,10 @@ from collections.abc import Sequence
 from functools import partial
 from typing import NamedTuple
 
-from ov2.engine.passage import Passage
-from ov2.engine.state import Desk, Owner, State
+from ov2.engine.prefill import ChunkedPrefill
+from ov2.engine.state import EngineState, Work, WorkQueue
 from ov2.errors import PagesError
-from ov2.writing import Writing
+from ov2.forward import ScheduledTokens
 
 WORTH_SHARE = 4
 """A passage gets at least so small a part of a step's tokens, or waits: every part of a step reads its whole window."""
@@ -21,10 +21,10 @@ WORTH_SHARE = 4
 class Part(NamedTuple):
     """Tokens of one owner in a step."""
 
-    desk: Desk
-    owner: Owner
-    passage: Passage
-    writing: Writing
+    desk: WorkQueue
+    owner: Work
+    passage: ChunkedPrefill
+    writing: ScheduledTokens
 
     @property
     def is_last(self) -> bool:
@@ -35,10 +35,10 @@ class Part(NamedTuple):
 class Parts:
     """`choose` once per step."""
 
-    def __init__(self, state: State, desks: Sequence[Desk], background: Desk) -> None:
+    def __init__(self, state: EngineState, desks: Sequence[WorkQueue], background: WorkQueue) -> None:
         self._state, self._desks, self._background = state, desks, background
         self._chosen: list[Part] = []
-        self._short: list[tuple[Desk, Owner, PagesError]] = []
+        self._short: list[tuple[WorkQueue, Work, PagesError]] = []
 
     def choose(self, step_tokens: int) -> list[Part]:
         """What a step writes: from each desk in order, while tokens are left.
@@ -71,7 +71,7 @@ class Parts:
             last.failed(owner, shortage)
         return self._still_wanted()
 
-    def _add(self, desk: Desk, owner: Owner, passage: Passage, budget: int) -> None:
+    def _add(self, desk: WorkQueue, owner: Work, passage: ChunkedPrefill, budget: int) -> None:
         """Raises what the passage does; for want of pages only where it fails at once."""
         if passage.is_closed:
             return  # what failed just now took it along

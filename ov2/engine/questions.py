@@ -12,10 +12,10 @@ from functools import partial
 from torch import Tensor
 
 from ov2.engine.branches import Branch, beside_the_window, instead_of_the_window, older_passage, the_window
-from ov2.engine.passage import Passage, Piece
-from ov2.engine.state import Owner, State
+from ov2.engine.prefill import Chunk, ChunkedPrefill
+from ov2.engine.state import EngineState, Work
 from ov2.engine.work import Ended, Question, Recalled, Started
-from ov2.wording import Wording
+from ov2.token_stream import TokenStream
 
 
 class Questions:
@@ -23,7 +23,7 @@ class Questions:
 
     kind = "question"
 
-    def __init__(self, state: State) -> None:
+    def __init__(self, state: EngineState) -> None:
         self._state = state
 
     def take_up(self) -> None:
@@ -51,7 +51,7 @@ class Questions:
         older = [one for question in running for one in question.recalled if one.encoded is None]
         return [*older, *(one for one in running if one.peek is not None and one.encoded is None)]
 
-    def owners(self) -> list[Owner]:
+    def owners(self) -> list[Work]:
         """Answers that are being written, then prompts to read."""
         for question in [one for one in self._state.running if one.passage is None]:
             self._state.barrier.guard(self.kind, partial(self._begin, question), partial(self.failed, question))
@@ -59,7 +59,7 @@ class Questions:
         writing = [one for one in begun if one.first_token_s is not None]
         return [*writing, *(one for one in begun if one.first_token_s is None)]
 
-    def written(self, owner: Owner, logits_W: Tensor | None) -> None:
+    def written(self, owner: Work, logits_W: Tensor | None) -> None:
         """Choose the next token once all are written; ask once the older groups are."""
         assert isinstance(owner, Question), "expected a question"
         if owner.older is not None:
@@ -78,7 +78,7 @@ class Questions:
         else:
             owner.passage.add(owner.wording.token)
 
-    def failed(self, owner: Owner, error: Exception) -> None:
+    def failed(self, owner: Work, error: Exception) -> None:
         assert isinstance(owner, Question), "expected a question"
         self.end(owner, "failed", error)
 
@@ -146,8 +146,8 @@ class Questions:
         """Read the prompt on a branch that holds all the answer may see."""
         state, peek = self._state, question.encoded
         vision_VD = peek.vision_tokens if peek is not None else None
-        question.passage = Passage(branch.context, [Piece(branch.prompt, vision_VD)], state.text.image_pad)
-        question.wording = Wording(state.model.config, state.text, question.sampling)
+        question.passage = ChunkedPrefill(branch.context, [Chunk(branch.prompt, vision_VD)], state.text.image_pad)
+        question.wording = TokenStream(state.model.config, state.text, question.sampling)
         question.tell(
             Started(
                 window=branch.span_s,

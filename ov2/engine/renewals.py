@@ -10,8 +10,8 @@ import logging
 
 from torch import Tensor
 
-from ov2.engine.line import Line, Renewal
-from ov2.engine.state import Owner, State
+from ov2.engine.state import EngineState, Work
+from ov2.engine.stream_state import Renewal, StreamState
 from ov2.errors import RequestError
 
 log = logging.getLogger(__name__)
@@ -22,23 +22,23 @@ class Renewals:
 
     kind = "renewal"
 
-    def __init__(self, state: State, *, wanted: bool) -> None:
+    def __init__(self, state: EngineState, *, wanted: bool) -> None:
         self._state, self._wanted = state, wanted
 
-    def owners(self) -> list[Owner]:
+    def owners(self) -> list[Work]:
         lines = [line for line in self._state.in_turn() if self._is_mine(line)]
         for line in lines:
             if line.renewal is None:
                 line.begin_renewal()
         return [line.renewal for line in lines if line.renewal is not None and line.renewal.passage.left]
 
-    def written(self, owner: Owner, logits_W: Tensor | None) -> None:
+    def written(self, owner: Work, logits_W: Tensor | None) -> None:
         """Take up the next group of the window once all tokens are written."""
         assert isinstance(owner, Renewal), "expected a renewal"
         if owner.line.renewal is owner and not owner.passage.left:
             owner.line.go_on_renewing()
 
-    def failed(self, owner: Owner, error: Exception) -> None:
+    def failed(self, owner: Work, error: Exception) -> None:
         """It begins again: when there is room, or without the group that raised."""
         assert isinstance(owner, Renewal), "expected a renewal"
         line = owner.line
@@ -60,7 +60,7 @@ class Renewals:
                 line.finish_renewal()
                 self._state.tally.counts["renewals"] += 1
 
-    def _is_mine(self, line: Line) -> bool:
+    def _is_mine(self, line: StreamState) -> bool:
         if self._wanted:
             return line.wants_renewal
         return not line.wants_renewal and (line.renewal is not None or line.renewal_due())

@@ -24,25 +24,25 @@ from ov2.engine.barrier import Barrier, is_out_of_memory
 from ov2.engine.figures import EngineStats
 from ov2.engine.graphs import DecodeGraphs
 from ov2.engine.groups import Groups
-from ov2.engine.line import Line
 from ov2.engine.parts import Part, Parts
 from ov2.engine.questions import Questions
 from ov2.engine.renewals import Renewals
+from ov2.engine.scoring import Scoring
 from ov2.engine.settings import LEAST_STEP_TOKENS, EngineSettings
-from ov2.engine.state import Desk, State
-from ov2.engine.statements import Statements
-from ov2.engine.verdict import Verdict
+from ov2.engine.state import EngineState, WorkQueue
+from ov2.engine.stream_state import StreamState
 from ov2.engine.watchers import Watchers
-from ov2.engine.work import Arrival, Judgement, Question, Recalled
+from ov2.engine.work import PendingGroup, Question, Recalled, ScoreRequest
+from ov2.engine.yes_no import YesNoScorer
 from ov2.errors import ClosedError, SessionError
+from ov2.forward import forward
 from ov2.model import OV2Model
 from ov2.pages import PagePool
 from ov2.segment import EncodedGroup
 from ov2.session_settings import SessionSettings
 from ov2.text import TextTokenizer
-from ov2.writing import run
 
-_Encoded = Question | Recalled | Arrival | Judgement
+_Encoded = Question | Recalled | PendingGroup | ScoreRequest
 """What may bring canvases."""
 
 log = logging.getLogger(__name__)
@@ -60,12 +60,12 @@ class Scheduler:
             device=model.device,
             poison=poison,
         )
-        self.verdict = Verdict(text, model.stream_settings.get("judge", {}))
-        self._state = State(model, text, settings, pool, Barrier(model.device))
+        self.verdict = YesNoScorer(text, model.stream_settings.get("judge", {}))
+        self._state = EngineState(model, text, settings, pool, Barrier(model.device))
         self._questions, self._groups = Questions(self._state), Groups(self._state)
-        self._statements = Statements(self._state, self.verdict)
+        self._statements = Scoring(self._state, self.verdict)
         self._wanted, self._renewals = Renewals(self._state, wanted=True), Renewals(self._state, wanted=False)
-        desks: tuple[Desk, ...] = (self._questions, self._wanted, self._groups, self._statements, self._renewals)
+        desks: tuple[WorkQueue, ...] = (self._questions, self._wanted, self._groups, self._statements, self._renewals)
         self._parts = Parts(self._state, desks, self._renewals)
         self._watchers = Watchers()
         self._graphs = DecodeGraphs(model, pool) if model.device.type == "cuda" and settings.cuda_graphs else None
@@ -77,12 +77,12 @@ class Scheduler:
 
     # What is asked of it.
 
-    def open(self, name: str, settings: SessionSettings | None = None, max_waiting_groups: int | None = None) -> Line:
+    def open(self, name: str, settings: SessionSettings | None = None, max_waiting_groups: int | None = None) -> StreamState:
         """A stream with an empty window. Raises `CapacityError` when the pages are spoken for, `SessionError` for a name in use or
         settings that do not fit."""
         return admit(self._state, name, settings, max_waiting_groups)
 
-    def append(self, line: Line, arrival: Arrival) -> None:
+    def append(self, line: StreamState, arrival: PendingGroup) -> None:
         """A group joins its line."""
         if line.closed:
             arrival.future.set_exception(_closed(line))
@@ -97,8 +97,8 @@ class Scheduler:
         question.after = question.line.num_taken
         question.line.questions.append(question)
 
-    def judge(self, judgement: Judgement) -> None:
-        """Statements wait for their turn, and for the groups before them."""
+    def judge(self, judgement: ScoreRequest) -> None:
+        """Scoring wait for their turn, and for the groups before them."""
         if judgement.line.closed:
             self._statements.end(judgement, _closed(judgement.line))
             return
@@ -112,11 +112,11 @@ class Scheduler:
         except Exception as error:
             raise self._state.barrier.contain(error, "group") from error
 
-    def tell_when_settled(self, line: Line, future: Future[None]) -> None:
+    def tell_when_settled(self, line: StreamState, future: Future[None]) -> None:
         """Set the future when the groups taken so far are appended or left out."""
         self._watchers.when_settled(line, future)
 
-    def renew(self, line: Line, future: Future[None]) -> None:
+    def renew(self, line: StreamState, future: Future[None]) -> None:
         """Write a window anew, before anything else; set the future when it is in place."""
         line.drop_renewal()
         line.want_renewal()
@@ -126,7 +126,7 @@ class Scheduler:
         """Count what a caller put off or left out because the device is behind."""
         self._state.tally.shed[reason] += 1
 
-    def close(self, line: Line, error: Exception | None = None) -> None:
+    def close(self, line: StreamState, error: Exception | None = None) -> None:
         """End a stream: answers are cut short, groups forgotten, pages free. `error`: why, if not because it was asked for."""
         state = self._state
         state.lines.pop(line.name, None)
@@ -237,7 +237,7 @@ class Scheduler:
             self._questions.end(one, "failed", error)
         elif isinstance(one, Recalled):
             self._questions.give_up(one, error)
-        elif isinstance(one, Judgement):
+        elif isinstance(one, ScoreRequest):
             self._statements.end(one, error)
         else:
             for line in [line for line in self._state.lines.values() if line.arrival is one]:
@@ -295,7 +295,7 @@ class Scheduler:
         if graphs is not None and graphs.takes(writings):
             hidden = graphs.run(writings)
         else:
-            hidden = run(model, self._state.pool, writings)
+            hidden = forward(model, self._state.pool, writings)
         last = [index for index, part in enumerate(parts) if part.is_last and part.desk in (self._questions, self._statements)]
         logits: list[torch.Tensor | None] = [None] * len(parts)
         if last:
@@ -337,10 +337,10 @@ class Scheduler:
 
 
 def _canvases(one: _Encoded) -> CanvasGroup:
-    group = one.group if isinstance(one, Arrival | Recalled) else one.peek
+    group = one.group if isinstance(one, PendingGroup | Recalled) else one.peek
     assert isinstance(group, CanvasGroup), f"expected canvases, got {type(group).__name__}"
     return group
 
 
-def _closed(line: Line) -> ClosedError:
+def _closed(line: StreamState) -> ClosedError:
     return ClosedError(f"stream {line.name!r}: closed")

@@ -11,26 +11,26 @@ from typing import Protocol
 
 from torch import Tensor
 
-from ov2.context import Context
 from ov2.engine.barrier import Barrier
 from ov2.engine.figures import EngineStats, Tally, percentiles_ms
-from ov2.engine.line import Line
-from ov2.engine.passage import Passage
+from ov2.engine.prefill import ChunkedPrefill
 from ov2.engine.settings import EngineSettings
-from ov2.engine.work import Judgement, Question
+from ov2.engine.stream_state import StreamState
+from ov2.engine.work import Question, ScoreRequest
+from ov2.kv_sequence import KVSequence
 from ov2.model import OV2Model
 from ov2.pages import PagePool
 from ov2.text import TextTokenizer
 
 
-class Owner(Protocol):
+class Work(Protocol):
     """Something with tokens to write."""
 
     @property
-    def passage(self) -> Passage | None: ...
+    def passage(self) -> ChunkedPrefill | None: ...
 
 
-class Desk(Protocol):
+class WorkQueue(Protocol):
     """One kind of work; `kind` says which.
 
     `owners` are those with tokens to write, the first first; what becomes of a writing goes to `written` (with the
@@ -39,15 +39,15 @@ class Desk(Protocol):
     @property
     def kind(self) -> str: ...
 
-    def owners(self) -> list[Owner]: ...
+    def owners(self) -> list[Work]: ...
 
-    def written(self, owner: Owner, logits_W: Tensor | None) -> None: ...
+    def written(self, owner: Work, logits_W: Tensor | None) -> None: ...
 
-    def failed(self, owner: Owner, error: Exception) -> None: ...
+    def failed(self, owner: Work, error: Exception) -> None: ...
 
 
 @dataclass(slots=True)
-class State:
+class EngineState:
     """Everything that more than one desk looks at; `running` are questions that have their turn."""
 
     model: OV2Model
@@ -55,23 +55,23 @@ class State:
     settings: EngineSettings
     pool: PagePool
     barrier: Barrier
-    lines: dict[str, Line] = field(default_factory=dict)
+    lines: dict[str, StreamState] = field(default_factory=dict)
     running: list[Question] = field(default_factory=list)
     tally: Tally = field(default_factory=Tally)
     turn: int = 0
 
-    def in_turn(self) -> list[Line]:
+    def in_turn(self) -> list[StreamState]:
         """All lines; another one comes first in every step."""
         lines = list(self.lines.values())
         first = self.turn % max(1, len(lines))
         return [*lines[first:], *lines[:first]]
 
-    def asked_first(self) -> list[Line]:
+    def asked_first(self) -> list[StreamState]:
         """The same, and before the others those whose groups a question waits for."""
         asked = {id(question.line) for question in self.running if question.passage is None}
         return sorted(self.in_turn(), key=lambda line: id(line) not in asked)
 
-    def contexts(self, judgements: Iterable[Judgement]) -> list[Context]:
+    def contexts(self, judgements: Iterable[ScoreRequest]) -> list[KVSequence]:
         """All that hold pages, each once; `judgements` that wait."""
         of_lines = (context for line in self.lines.values() for context in line.contexts)
         of_questions = (context for question in self.running for context in question.contexts)

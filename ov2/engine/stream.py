@@ -14,9 +14,9 @@ from types import TracebackType
 from typing import TYPE_CHECKING
 
 from ov2.canvas import CanvasGroup
-from ov2.engine.line import Line
 from ov2.engine.scheduler import Scheduler
-from ov2.engine.work import Arrival, Ended, Judgement, Question, Recalled, Started, Told
+from ov2.engine.stream_state import StreamState
+from ov2.engine.work import Ended, Output, PendingGroup, Question, Recalled, ScoreRequest, Started
 from ov2.errors import ClosedError, PromptError, SessionError
 from ov2.prompt import question_tokens
 from ov2.sampling import Sampling
@@ -33,7 +33,7 @@ log = logging.getLogger(__name__)
 class Stream:
     """One stream of an engine, for any thread."""
 
-    def __init__(self, engine: Engine, scheduler: Scheduler, text: TextTokenizer, line: Line) -> None:
+    def __init__(self, engine: Engine, scheduler: Scheduler, text: TextTokenizer, line: StreamState) -> None:
         self._engine, self._scheduler, self._text, self._line = engine, scheduler, text, line
 
     @property
@@ -68,7 +68,7 @@ class Stream:
     def append(self, group: CanvasGroup) -> Future[EncodedGroup]:
         """Take a closed group in; does not wait. The future gives its vision tokens when it is written, or why it was left out:
         `SessionError` when it is larger than the window or older than the last one, `CapacityError` when the device is behind."""
-        arrival = Arrival(group=group, future=Future())
+        arrival = PendingGroup(group=group, future=Future())
         self._post(lambda: self._scheduler.append(self._line, arrival))
         return arrival.future
 
@@ -95,7 +95,7 @@ class Stream:
         when the question is empty or the sampling is out of range, `CapacityError` when too many wait; a question that does not fit
         beside the window fails when it is read.
         """
-        told: queue.SimpleQueue[Told] = queue.SimpleQueue()
+        told: queue.SimpleQueue[Output] = queue.SimpleQueue()
         sampling = Sampling(max_tokens=max_tokens, min_tokens=min_tokens, temperature=temperature, top_p=top_p, seed=seed)
         return Reply(
             self.submit(
@@ -108,7 +108,7 @@ class Stream:
     def submit(
         self,
         question: str,
-        tell: Callable[[Told], None],
+        tell: Callable[[Output], None],
         sampling: Sampling | None = None,
         *,
         peek: CanvasGroup | None = None,
@@ -127,7 +127,7 @@ class Stream:
             )
         engine = self._engine
 
-        def told(item: Told) -> None:
+        def told(item: Output) -> None:
             if isinstance(item, Ended):
                 engine.end_question()
             try:
@@ -172,7 +172,7 @@ class Stream:
         """`judge` that does not wait: what it would return or raise is in the future, save `PromptError` for an empty statement."""
         tails = [self._scheduler.verdict.tail(statement) for statement in statements]
         future: Future[list[float]] = Future()
-        judgement = Judgement(line=self._line, tails=tails, future=future, peek=peek, within_s=within_s)
+        judgement = ScoreRequest(line=self._line, tails=tails, future=future, peek=peek, within_s=within_s)
         self._post(lambda: self._scheduler.judge(judgement))
         return future
 
@@ -221,7 +221,7 @@ class Reply(Iterator[str]):
     first token, `finish_reason` (`stop`, `length`, `cancelled`). Iterating raises `PromptError` or `SessionError` when it failed.
     """
 
-    def __init__(self, question: Question, told: queue.SimpleQueue[Told], engine: Engine) -> None:
+    def __init__(self, question: Question, told: queue.SimpleQueue[Output], engine: Engine) -> None:
         self._question, self._told, self._engine = question, told, engine
         self.started: Started | None = None
         self.ended: Ended | None = None

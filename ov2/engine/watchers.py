@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from concurrent.futures import Future
 
-from ov2.engine.line import Line
+from ov2.engine.stream_state import StreamState
 
 
 class Watchers:
@@ -20,12 +20,12 @@ class Watchers:
     def __bool__(self) -> bool:
         return bool(self._waiting)
 
-    def when_settled(self, line: Line, future: Future[None]) -> None:
+    def when_settled(self, line: StreamState, future: Future[None]) -> None:
         """Until the groups taken so far are appended or left out."""
         num_groups = line.num_taken
         self._waiting.append((lambda: line.closed or line.num_settled >= num_groups, future))
 
-    def when_renewed(self, line: Line, future: Future[None]) -> None:
+    def when_renewed(self, line: StreamState, future: Future[None]) -> None:
         """Until the renewal that is wanted is done, or has failed."""
         num_before = line.window.num_renewals
         self._waiting.append((lambda: line.closed or not line.waits_for_renewal(num_before), future))

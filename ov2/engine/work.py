@@ -12,16 +12,16 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from ov2.canvas import CanvasGroup
-from ov2.context import Context
-from ov2.engine.passage import Passage
+from ov2.engine.prefill import ChunkedPrefill
 from ov2.errors import RequestError
+from ov2.kv_sequence import KVSequence
 from ov2.sampling import Sampling
 from ov2.segment import EncodedGroup
-from ov2.wording import Wording
+from ov2.token_stream import TokenStream
 
 if TYPE_CHECKING:
     from ov2.engine.branches import Branch
-    from ov2.engine.line import Line
+    from ov2.engine.stream_state import StreamState
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -51,7 +51,7 @@ class Ended:
     error: Exception | None = None
 
 
-Told = Started | str | Ended
+Output = Started | str | Ended
 """What becomes of a question: it begins, pieces of text, it is over."""
 
 
@@ -69,10 +69,10 @@ class Question:
     wait for one. `older`: the branch as it will be, while older groups are written for it. `cancelled` may be set by any thread;
     `has_ended` once it was told; `error`: why it is to fail."""
 
-    line: Line
+    line: StreamState
     tail: Sequence[int]
     sampling: Sampling
-    tell: Callable[[Told], None]
+    tell: Callable[[Output], None]
     peek: CanvasGroup | None = None
     since_s: float | None = None
     until_s: float | None = None
@@ -82,8 +82,8 @@ class Question:
     asked_s: float = field(default_factory=time.perf_counter)
     encoded: EncodedGroup | None = None
     older: Branch | None = None
-    passage: Passage | None = None
-    wording: Wording | None = None
+    passage: ChunkedPrefill | None = None
+    wording: TokenStream | None = None
     first_token_s: float | None = None
     queue_s: float = 0.0
     renewals: int | None = None
@@ -98,13 +98,13 @@ class Question:
         self.cancelled = True
 
     @property
-    def contexts(self) -> list[Context]:
+    def contexts(self) -> list[KVSequence]:
         """Those whose pages it holds."""
         return [part.context for part in (self.passage, self.older) if part is not None]
 
 
 @dataclass(slots=True, eq=False, kw_only=True)
-class Arrival:
+class PendingGroup:
     """A group on its way into a stream. `renewals`: as of a question. `is_again`: it was in the window when the engine began again, of
     which `num_restarts` interrupted it."""
 
@@ -118,24 +118,24 @@ class Arrival:
 
 
 @dataclass(slots=True, eq=False, kw_only=True)
-class Judgement:
+class ScoreRequest:
     """Statements about one moment of a stream, and their margins as they come. `within_s`: how long they may wait to begin. `trunk`: the
     still-open group, which all of them see, on a branch."""
 
-    line: Line
+    line: StreamState
     tails: Sequence[Sequence[int]]
     future: Future[list[float]]
     peek: CanvasGroup | None = None
     encoded: EncodedGroup | None = None
-    trunk: Statement | None = None
+    trunk: ScoredStatement | None = None
     after: int = 0
     within_s: float | None = None
     came_s: float = field(default_factory=time.perf_counter)
-    statements: list[Statement] = field(default_factory=list)
+    statements: list[ScoredStatement] = field(default_factory=list)
     has_ended: bool = False
 
     @property
-    def contexts(self) -> list[Context]:
+    def contexts(self) -> list[KVSequence]:
         """Those whose pages it holds."""
         trunk = [self.trunk] if self.trunk is not None else []
         return [statement.passage.context for statement in (*trunk, *self.statements)]
@@ -146,10 +146,10 @@ class Judgement:
 
 
 @dataclass(slots=True, eq=False)
-class Statement:
+class ScoredStatement:
     """One of them, on a branch of its own; or what all of them see."""
 
-    judgement: Judgement
-    passage: Passage
+    judgement: ScoreRequest
+    passage: ChunkedPrefill
     is_trunk: bool = False
     margin: float | None = None

@@ -18,12 +18,12 @@ import av
 import numpy as np
 from av.sidedata.sidedata import SideDataContainer
 
-from stream.codec.access_unit import starts_decoding
-from stream.codec.annexb import START_CODE, TYPE_MASK, NalType, split_annexb
 from stream.codec.buffers import flat
-from stream.codec.macroblocks import MacroblockFrame, MacroblockParser
+from stream.codec.h264.access_unit import starts_decoding
+from stream.codec.h264.annexb import START_CODE, TYPE_MASK, NalType, split_annexb
+from stream.codec.h264.parameter_sets import LARGEST_PICTURE_PX
+from stream.codec.h264.slice_data import MacroblockFrame, MacroblockParser
 from stream.codec.motion import MOTION_VECTOR, mean_qp
-from stream.codec.parameter_sets import LARGEST_PICTURE_PX
 from stream.units import Packet
 
 log = logging.getLogger(__name__)

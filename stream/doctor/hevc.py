@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from stream.codec.annexb import BitReader, split_annexb, unescape
+from stream.codec.h264.annexb import BitReader, split_annexb, unescape
 
 _SPS = 33
 _FIRST_NON_VCL = 32

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from itertools import pairwise
 from typing import Literal
 
-from stream.codec.access_unit import starts_decoding
+from stream.codec.h264.access_unit import starts_decoding
 from stream.doctor.observe import Observation
 
 Pattern = Literal["regular", "irregular", "one", "refresh", "none"]

@@ -11,9 +11,9 @@ from typing import Any
 
 from stream.doctor import advice_on_delivery, advice_on_stream
 from stream.doctor.advice import Advice, in_order, is_usable
+from stream.doctor.connection_check import describe
 from stream.doctor.examine import examine
 from stream.doctor.facts import Facts, facts_of
-from stream.doctor.ladder import describe
 from stream.doctor.observe import Tell, observe
 from stream.tokenizer.settings import TokenizerSettings
 

@@ -11,13 +11,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from stream.codec.annexb import TYPE_MASK, NalType, split_annexb
-from stream.codec.parameter_sets import Pps, read_pps
+from stream.codec.h264.annexb import TYPE_MASK, NalType, split_annexb
+from stream.codec.h264.parameter_sets import Pps, read_pps
+from stream.codec.h264.vui import Claims, Vui, read_claims
 from stream.doctor import hevc
 from stream.doctor.examine import FrameNote
 from stream.doctor.observe import Observation
 from stream.doctor.pace import reorder_depth
-from stream.doctor.vui import Claims, Vui, read_claims
 
 Repeated = Literal["every key", "sometimes", "once", "header", "unknown"]
 """How often parameter sets come inside the stream; `header`: never, they are in the container or the session description alone."""

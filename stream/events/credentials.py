@@ -13,7 +13,7 @@ import secrets
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from stream.privatefile import write_private
+from stream.private_file import write_private
 
 USERNAME = "ov2"
 PASSWORD_BYTES = 24

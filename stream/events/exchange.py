@@ -16,9 +16,9 @@ from collections import Counter
 from dataclasses import dataclass, field, replace
 
 from stream.errors import PacketError
-from stream.events.brokerclient import BrokerClient, ClientLimits, matches
+from stream.events.broker_client import BrokerClient, ClientLimits, matches
 from stream.events.credentials import Credentials
-from stream.events.mqttpackets import Connect, Kind, Publish, Return, connack, read_packet
+from stream.events.mqtt_packets import Connect, Kind, Publish, Return, connack, read_packet
 
 LOG_EVERY_S = 1.0
 CLOSE_S = 1.0

@@ -18,7 +18,7 @@ from typing import Any
 
 from stream.errors import StreamError
 from stream.events.ending import end
-from stream.events.records import new_question_id
+from stream.events.journal_entries import new_question_id
 
 LARGEST_MESSAGE = 16 * 1024
 ID = re.compile(r"[A-Za-z0-9._-]{1,64}")

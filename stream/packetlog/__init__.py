@@ -1,8 +1,8 @@
 """Packet logs: a camera's packets on disk, replayed bit for bit, and clips cut out of them."""
 
 from stream.packetlog.clip import Clip, cut_clip
+from stream.packetlog.entries import Recorded, Start, Steer
 from stream.packetlog.log import LogRange, PacketLog
-from stream.packetlog.record import Recorded, Start, Steer
 from stream.packetlog.settings import PacketLogSettings
 from stream.packetlog.writer import PacketLogWriter
 

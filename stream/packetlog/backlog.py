@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import threading
 
-from stream.packetlog.record import Entry, Hole, Recorded, Start
+from stream.packetlog.entries import Entry, Hole, Recorded, Start
 
 FLUSH_S = 0.1
 """How long a batch gathers: half of what a crash of the process may cost."""

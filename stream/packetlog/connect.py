@@ -19,8 +19,8 @@ from typing import Literal
 from urllib.parse import parse_qsl
 
 from stream.errors import PacketLogError, SourceError
+from stream.packetlog.entries import Recorded, Start
 from stream.packetlog.log import PacketLog
-from stream.packetlog.record import Recorded, Start
 from stream.packetlog.replay import LogEntry, Pace
 from stream.packetlog.when import moment
 from stream.sources.mediaclock import LONGEST_GAP_S

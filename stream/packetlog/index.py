@@ -12,8 +12,8 @@ from typing import Any, NamedTuple
 from zlib import crc32
 
 from stream.errors import PacketLogError
+from stream.packetlog.entries import Kind, parse_packet, parse_start, parse_widen
 from stream.packetlog.framing import HEADER_BYTES, Record, RecordReader
-from stream.packetlog.record import Kind, parse_packet, parse_start, parse_widen
 from stream.packetlog.segments import Segment, check_version
 
 

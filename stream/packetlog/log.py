@@ -12,9 +12,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from stream.errors import PacketLogError
-from stream.packetlog.framing import HEADER_BYTES, Record, RecordReader
-from stream.packetlog.index import Key, Scan, SegmentIndex, read_index
-from stream.packetlog.record import (
+from stream.packetlog.entries import (
     Entry,
     Hole,
     Kind,
@@ -27,6 +25,8 @@ from stream.packetlog.record import (
     parse_steer,
     parse_widen,
 )
+from stream.packetlog.framing import HEADER_BYTES, Record, RecordReader
+from stream.packetlog.index import Key, Scan, SegmentIndex, read_index
 from stream.packetlog.segments import Segment, check_segments, check_version, segments_of
 from stream.units import Packet
 

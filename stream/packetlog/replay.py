@@ -9,7 +9,7 @@ import time
 from collections.abc import Callable, Iterable, Iterator
 
 from ov2.canvas import CanvasGroup
-from stream.packetlog.record import Recorded, Start, Steer
+from stream.packetlog.entries import Recorded, Start, Steer
 from stream.tokenizer.tokenizer import Tokenizer
 
 LogEntry = Recorded | Start | Steer

@@ -14,9 +14,7 @@ from typing import NamedTuple
 
 from stream.errors import FolderTakenError, PacketLogError
 from stream.folder_lock import FolderLock
-from stream.packetlog.framing import HEADER_BYTES
-from stream.packetlog.index import index_bytes, read_index, scan
-from stream.packetlog.record import (
+from stream.packetlog.entries import (
     Entry,
     Hole,
     Kind,
@@ -29,6 +27,8 @@ from stream.packetlog.record import (
     steer_payload,
     widen_payload,
 )
+from stream.packetlog.framing import HEADER_BYTES
+from stream.packetlog.index import index_bytes, read_index, scan
 from stream.packetlog.segmentfile import SegmentFile, record_bytes
 from stream.packetlog.segments import LOCK_NAME, Segment, check_segments, segment_in, segments_of
 from stream.packetlog.settings import PacketLogSettings

@@ -9,9 +9,9 @@ import logging
 import os
 from typing import NamedTuple
 
+from stream.packetlog.entries import Kind
 from stream.packetlog.framing import HEAD_BYTES, frame, segment_header
 from stream.packetlog.index import IndexBuilder, SegmentIndex
-from stream.packetlog.record import Kind
 from stream.packetlog.segments import Segment
 
 log = logging.getLogger(__name__)

@@ -11,8 +11,8 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from itertools import pairwise
 
-from stream.codec.access_unit import starts_decoding
-from stream.packetlog.record import Recorded, Start, Steer
+from stream.codec.h264.access_unit import starts_decoding
+from stream.packetlog.entries import Recorded, Start, Steer
 from stream.units import Packet
 
 _STEP_S = 0.04

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from stream.packetlog.backlog import Backlog
-from stream.packetlog.record import Entry, Hole, Recorded, Start, Steer, SteerAction
+from stream.packetlog.entries import Entry, Hole, Recorded, Start, Steer, SteerAction
 from stream.packetlog.rolling import RollingFiles
 from stream.packetlog.settings import PacketLogSettings
 from stream.units import Packet

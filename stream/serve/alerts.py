@@ -12,14 +12,14 @@ from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 
+from stream.camera.camera import Camera
+from stream.camera.snapshots import Snapshots
 from stream.errors import JournalError
 from stream.events.event import Change, Event, Evidence
 from stream.events.homeassistant import CameraDescription, WatchDescription
 from stream.journal import Entry, Query
-from stream.serve.camera import Camera
 from stream.serve.captions import Captions
 from stream.serve.delivery import Delivery
-from stream.serve.snapshots import Snapshots
 from stream.serve.watches import WatchKeeper
 
 log = logging.getLogger(__name__)

@@ -16,33 +16,24 @@ from fastapi import FastAPI, Header, Query, Request
 from fastapi.responses import HTMLResponse, JSONResponse, StreamingResponse
 from starlette.responses import Response
 
+from stream.camera.answer import Answer, answer
+from stream.camera.errors import no_group
+from stream.camera.question import Bridge, Finished, Piece, Question, Refused, Started
+from stream.camera.status import CameraStatus, CameraTimeline
+from stream.config import configuration as config
 from stream.refusals import Refusal, Responses, anywhere, refusals
-from stream.serve import config
-from stream.serve.apipage import api_page
+from stream.serve.api_page import api_page
 from stream.serve.bearer import BearerGuard, is_stranger
 from stream.serve.bodies import json_routes
-from stream.serve.errors import no_group
 from stream.serve.events import LAST_POSITION, EventsRequest, EventStream, FollowRequest, events_page
 from stream.serve.followers import Followers
 from stream.serve.hosts import HostGuard
 from stream.serve.media_routes import media_routes
 from stream.serve.places import Places
-from stream.serve.question import Bridge, Finished, Piece, Question, Refused, Started
 from stream.serve.refusals import answer_refusals
 from stream.serve.service import VERSION, Service
 from stream.serve.watch_routes import watch_routes
-from stream.serve.wire import (
-    Answer,
-    AskRequest,
-    CameraStatus,
-    CameraTimeline,
-    Health,
-    JournalPage,
-    Readiness,
-    ServiceStatus,
-    answer,
-    server_sent_event,
-)
+from stream.serve.wire import AskRequest, Health, JournalPage, Readiness, ServiceStatus, server_sent_event
 from stream.webrtc.routes import webrtc_routes
 
 PNG: Responses = {200: {"content": {"image/png": {}}}}

@@ -13,10 +13,10 @@ from collections import Counter
 from collections.abc import Callable
 
 from ov2.sampling import Sampling
+from stream.camera.pipeline import CameraPipeline
+from stream.camera.question import Finished, Item, Question
+from stream.errors import ServiceError
 from stream.events.event import Event
-from stream.serve.errors import ServeError
-from stream.serve.feed import Feed
-from stream.serve.question import Finished, Item, Question
 
 log = logging.getLogger(__name__)
 
@@ -31,7 +31,7 @@ class Captions:
     def __init__(self, question: str, told: Callable[[Event, str], None]) -> None:
         self.counts: Counter[str] = Counter()
         self._question, self._told = question, told
-        self._waiting: queue.Queue[tuple[Feed, Event] | None] = queue.Queue(MOST_WAITING)
+        self._waiting: queue.Queue[tuple[CameraPipeline, Event] | None] = queue.Queue(MOST_WAITING)
         self._thread = threading.Thread(target=self._run, name="captions", daemon=True)
 
     def start(self) -> None:
@@ -46,7 +46,7 @@ class Captions:
                 return
             self._thread.join(JOIN_S)
 
-    def ask(self, feed: Feed, event: Event) -> None:
+    def ask(self, feed: CameraPipeline, event: Event) -> None:
         if self._thread.ident is None:
             return
         try:
@@ -66,7 +66,7 @@ class Captions:
             sampling = Sampling(max_tokens=LONGEST_TOKENS)
             try:
                 feed.ask(Question(event.camera, self._question, sampling, tell, None, "window"))
-            except ServeError as error:
+            except ServiceError as error:
                 self.counts["skipped"] += 1
                 log.debug("camera %s: event %s stays without a caption: %s", event.camera, event.id, error)
             except Exception:  # one caption's trouble is its own

@@ -15,12 +15,13 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import BinaryIO, NamedTuple, TypeVar
 
+from stream.camera.errors import RETRY_AFTER_S, CapacityError
+from stream.camera.recording import Recorder, Stretch
+from stream.config.sections import ClipOptions
 from stream.errors import PacketLogError, StretchError
 from stream.packetlog.clip import MAX_CLIP_BYTES
 from stream.serve.clip_cache import CachedClip, ClipCache
-from stream.serve.errors import RETRY_AFTER_S, CapacityError, ClipError, NoMediaError
-from stream.serve.recording import Recorder, Stretch
-from stream.serve.sections import ClipOptions
+from stream.serve.errors import ClipError, NoMediaError
 
 log = logging.getLogger(__name__)
 Got = TypeVar("Got")
@@ -88,7 +89,7 @@ class Clips:
 
     async def open(self, asked: Asked, recorder: Recorder, *, continues: bool = False) -> OpenClip:
         """The clip of a stretch. `continues`: the rest of one that was asked for before in the same words, so that times relative to a log
-        that grows mean the same again. Raises `ServeError`."""
+        that grows mean the same again. Raises `ServiceError`."""
         if self._num_open >= self._options.max_open:
             raise self._full("clips_open", f"{self._options.max_open} clips are being sent", "clips.max_open")
         self._num_open += 1

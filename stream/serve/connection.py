@@ -22,16 +22,11 @@ from uvicorn.config import Config
 from uvicorn.protocols.http.h11_impl import H11Protocol
 from uvicorn.server import ServerState
 
-from stream.serve.errors import (
-    RETRY_AFTER_S,
-    ConnectionsError,
-    MalformedError,
-    ServeError,
-    SlowBodyError,
-    SlowHeadersError,
-)
+from stream.camera.errors import RETRY_AFTER_S
+from stream.config.sections import ServerSettings
+from stream.errors import ServiceError
+from stream.serve.errors import ConnectionsError, MalformedError, SlowBodyError, SlowHeadersError
 from stream.serve.places import Places
-from stream.serve.sections import ServerSettings
 
 LINGER_S = 3.0
 """How long a client that is refused may still send before its connection is cut: cut at once, it would never read why (RFC 9112 9.6)."""
@@ -192,7 +187,7 @@ class Connection(H11Protocol):
         else:
             self._refuse(error)
 
-    def _refuse(self, error: ServeError) -> None:
+    def _refuse(self, error: ServiceError) -> None:
         """Answer, unless an answer is under way already, and close."""
         self._refused[error.code] += 1
         is_answered = False
@@ -253,7 +248,7 @@ def too_many_connections(places: Places) -> ConnectionsError:
     )
 
 
-def _as_bytes(error: ServeError) -> bytes:
+def _as_bytes(error: ServiceError) -> bytes:
     body = json.dumps(error.body()).encode()
     lines = [
         f"HTTP/1.1 {error.status} {HTTPStatus(error.status).phrase}",

@@ -12,6 +12,7 @@ import logging
 import random
 from dataclasses import replace
 
+from stream.config.configuration import Config, MqttSettings, NotifySettings
 from stream.errors import SettingsError
 from stream.events.address import Broker, Tls
 from stream.events.apprise import AppriseSink
@@ -21,13 +22,12 @@ from stream.events.ending import end
 from stream.events.event import Change
 from stream.events.homeassistant import CameraDescription, Discovery
 from stream.events.incoming import Handlers, Incoming
+from stream.events.journal_entries import record_answer, record_change, record_question
 from stream.events.mqtt import MqttSink
 from stream.events.outbox import Outbox, OutboxSettings
-from stream.events.records import record_answer, record_change, record_question
 from stream.events.sink import Sink
 from stream.events.webhook import Webhook
 from stream.journal import Writer, WriterSettings, journal_at
-from stream.serve.config import Config, MqttSettings, NotifySettings
 from stream.serve.wire import BrokerStatus, JournalStatus, OutboxStatus
 
 MQTT_PORT = 1883

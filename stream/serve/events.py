@@ -13,12 +13,13 @@ from pydantic import BaseModel, ConfigDict, Field
 from starlette.responses import StreamingResponse
 from starlette.types import Receive, Scope, Send
 
+from stream.camera.errors import RETRY_AFTER_S
 from stream.errors import JournalError
 from stream.journal import Query
 from stream.journal.entry import position_of
 from stream.journal.journal import LARGEST_PAGE
 from stream.serve.delivery import Delivery
-from stream.serve.errors import RETRY_AFTER_S, FollowersError, UnreadableError
+from stream.serve.errors import FollowersError, UnreadableError
 from stream.serve.followers import Followers
 from stream.serve.places import Places
 from stream.serve.refusals import refusal

@@ -14,12 +14,13 @@ from fastapi import APIRouter, Query, Request
 from fastapi.responses import Response
 from starlette.datastructures import Headers
 
+from stream.camera.errors import RETRY_AFTER_S, nothing_seen
 from stream.errors import JournalError
 from stream.journal import Query as Wanted
 from stream.refusals import Responses, refusals
 from stream.serve.clip_cache import ETAG_BYTES
 from stream.serve.clips import Asked
-from stream.serve.errors import RETRY_AFTER_S, NoMediaError, UnreadableError, nothing_seen
+from stream.serve.errors import NoMediaError, UnreadableError
 from stream.serve.open_file_response import OpenFileResponse, has_tag
 
 if TYPE_CHECKING:

@@ -17,11 +17,13 @@ from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
 from starlette.responses import Response
 
-from stream.serve.errors import QuestionError, RequestError, ServeError, WatchError
+from stream.camera.errors import QuestionError
+from stream.errors import ServiceError
+from stream.serve.errors import RequestError, WatchError
 from stream.serve.wire import AskRequest
 from stream.watch.settings import WatchSettings
 
-ERRORS: Mapping[object, type[ServeError]] = {AskRequest: QuestionError, WatchSettings: WatchError}
+ERRORS: Mapping[object, type[ServiceError]] = {AskRequest: QuestionError, WatchSettings: WatchError}
 """By what a body was to be."""
 LONGEST_QUOTE = 100
 MOST_PROBLEMS = 20
@@ -32,7 +34,7 @@ def answer_refusals(app: FastAPI, refused: Counter[str]) -> None:
     """`refused` counts them by code."""
 
     async def of_service(request: Request, error: Exception) -> JSONResponse:
-        assert isinstance(error, ServeError)
+        assert isinstance(error, ServiceError)
         refused[error.code] += 1
         return refusal(error)
 
@@ -48,25 +50,25 @@ def answer_refusals(app: FastAPI, refused: Counter[str]) -> None:
 
     async def of_ourselves(request: Request, error: Exception) -> JSONResponse:
         """Starlette raises it again for the log."""
-        return await of_service(request, ServeError("something went wrong inside the service; its log says what"))
+        return await of_service(request, ServiceError("something went wrong inside the service; its log says what"))
 
     async def of_client(request: Request, error: Exception) -> Response:
         """Nobody is left to read an answer."""
         return Response(status_code=204)
 
-    app.add_exception_handler(ServeError, of_service)
+    app.add_exception_handler(ServiceError, of_service)
     app.add_exception_handler(RequestValidationError, of_validation)
     app.add_exception_handler(HTTPException, of_http)
     app.add_exception_handler(ClientDisconnect, of_client)
     app.add_exception_handler(Exception, of_ourselves)
 
 
-def refusal(error: ServeError) -> JSONResponse:
+def refusal(error: ServiceError) -> JSONResponse:
     headers = {"Retry-After": str(error.retry_after_s)} if error.retry_after_s else None
     return JSONResponse(error.body(), error.status, headers)
 
 
-def _unreadable(request: Request, problems: Sequence[Any]) -> ServeError:
+def _unreadable(request: Request, problems: Sequence[Any]) -> ServiceError:
     told = "; ".join(f"{_place(item['loc'])}: {item['msg'][:LONGEST_QUOTE]}" for item in problems[:MOST_PROBLEMS])
     field = getattr(request.scope.get("route"), "body_field", None)
     wanted = field.field_info.annotation if field is not None else None

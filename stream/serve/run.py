@@ -16,10 +16,10 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from stream.privatefile import write_private
-from stream.serve.config import Config, ModelSettings
+from stream.config.configuration import Config, ModelSettings
+from stream.config.folders import check_recordings, lock_data
+from stream.private_file import write_private
 from stream.serve.errors import StartError
-from stream.serve.folders import check_recordings, lock_data
 
 if TYPE_CHECKING:
     from ov2.model import OV2Model

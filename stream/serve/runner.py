@@ -20,10 +20,10 @@ from typing import cast
 import uvicorn
 
 from ov2.model import OV2Model
+from stream.config.configuration import Config, ServerSettings
+from stream.config.host_names import ANY_HOST, is_loopback
 from stream.serve.app import create_app
-from stream.serve.config import Config, ServerSettings
 from stream.serve.connection import Connection
-from stream.serve.hosts import ANY_HOST, is_loopback
 from stream.serve.places import Places
 from stream.serve.run import BACKLOG
 from stream.serve.service import Service

@@ -20,32 +20,34 @@ from importlib.util import find_spec
 from ov2.engine import Engine, EngineSettings
 from ov2.model import OV2Model
 from ov2.session_settings import SessionSettings
+from stream.camera.camera import Camera
+from stream.camera.errors import QuestionError, nothing_seen
+from stream.camera.pipeline import CameraPipeline
+from stream.camera.question import Item, Question
+from stream.camera.recording import Recorder
+from stream.camera.status import CameraStatus
 from stream.codec.evidence import warm_up
+from stream.config.configuration import CameraSettings, Config
 from stream.errors import RecallError, SettingsError
 from stream.events.ending import end
-from stream.events.records import new_question_id
+from stream.events.journal_entries import new_question_id
 from stream.journal.live import LiveState
 from stream.memory import Memory, MemorySettings, Summariser
 from stream.memory.when import Times, times_of
 from stream.serve.alerts import Alerts
-from stream.serve.camera import Camera
 from stream.serve.clips import Clips
-from stream.serve.config import CameraSettings, Config
 from stream.serve.delivery import Delivery
-from stream.serve.errors import QuestionError, UnknownCameraError, nothing_seen
-from stream.serve.feed import Feed
-from stream.serve.question import Item, Question
-from stream.serve.recorded import Recorded
-from stream.serve.recording import Recorder
+from stream.serve.errors import UnknownCameraError
+from stream.serve.journaled_question import JournaledQuestion
+from stream.serve.mqtt_requests import MqttRequests
 from stream.serve.watches import WatchKeeper
-from stream.serve.wire import AskRequest, CameraStatus, EngineStatus, ServiceStatus, WatchStatus
-from stream.serve.wishes import Wishes
+from stream.serve.wire import AskRequest, EngineStatus, ServiceStatus, WatchStatus
 from stream.sources.address import parse_address
 from stream.sources.states import CameraState
 from stream.tokenizer.settings import settings_from
 from stream.tokenizer.tokenizer import Tokenizer
 from stream.watch.settings import WatchSettings
-from stream.webrtc.desk import WebRtcDesk
+from stream.webrtc.sessions import WebRtcSessions
 
 VERSION = version("ov2-live")
 
@@ -78,7 +80,7 @@ class Service:
     def __init__(self, config: Config, model: OV2Model, *, on_failure: Callable[[], None] = lambda: None) -> None:
         self.config = config
         self.refused: Counter[str] = Counter()
-        self.desk = WebRtcDesk(config.webrtc, limits=config.ingest.limits(), refused=self.refused)
+        self.desk = WebRtcSessions(config.webrtc, limits=config.ingest.limits(), refused=self.refused)
         self.clips = Clips(config.clips_folder, config.clips, refused=self.refused)
         for name, settings in config.cameras.items():
             self._open_desk(name, settings)
@@ -148,7 +150,7 @@ class Service:
         return Camera(
             name,
             settings,
-            Feed(name, tokenizer, stream, memory=self._memory(name), recorder=recorder),
+            CameraPipeline(name, tokenizer, stream, memory=self._memory(name), recorder=recorder),
             on_event=self.alerts.boundary,
             on_state=self._status_changed,
             on_group=self._hint,
@@ -174,7 +176,7 @@ class Service:
 
     async def start(self) -> None:
         """Raises `PublishError` when the embedded broker cannot listen."""
-        await self.delivery.start(Wishes(self).handlers())
+        await self.delivery.start(MqttRequests(self).handlers())
         await asyncio.to_thread(warm_up)
         await asyncio.to_thread(self.alerts.start)
         for camera in self._cameras.values():
@@ -215,7 +217,7 @@ class Service:
     async def ask(
         self, camera: str, request: AskRequest, tell: Callable[[Item], None], *, via: str = "http", name: str | None = None
     ) -> Question:
-        """Queue a question; what becomes of it goes to the journal and to `tell`. Raises `ServeError` when it cannot be asked."""
+        """Queue a question; what becomes of it goes to the journal and to `tell`. Raises `ServiceError` when it cannot be asked."""
         watched = self.camera(camera)
         text = request.question.strip()
         if not text:
@@ -230,7 +232,7 @@ class Service:
             )
         if not watched.num_frames and request.since is None and request.until is None:
             raise nothing_seen(camera)
-        recorded = Recorded(self.delivery, tell, via)
+        recorded = JournaledQuestion(self.delivery, tell, via)
         ident = name or new_question_id()
         question = Question(camera, text, request.sampling(), recorded.tell, self._times(request), request.recall, id=ident)
         recorded.question = question
@@ -286,7 +288,7 @@ class Service:
         }
 
     def put_watch(self, camera: str, name: str, settings: WatchSettings) -> WatchStatus:
-        """Make a watch, or change one; it is kept. Raises `ServeError`."""
+        """Make a watch, or change one; it is kept. Raises `ServiceError`."""
         made = self.watches.put(camera, name, settings)
         self.alerts.announce(camera)
         return made

@@ -16,12 +16,13 @@ from pathlib import Path
 from ov2.engine import Engine
 from ov2.errors import CapacityError as EngineFull
 from ov2.session_settings import SessionSettings
+from stream.camera.errors import RETRY_AFTER_S, CapacityError
+from stream.camera.pipeline import CameraPipeline
+from stream.camera.zone_view import ZoneView
 from stream.events.event import Change, Event
-from stream.serve.errors import RETRY_AFTER_S, CapacityError, UnkeptError, UnknownWatchError, WatchError
-from stream.serve.feed import Feed
+from stream.serve.errors import UnkeptError, UnknownWatchError, WatchError
 from stream.serve.wire import WatchStatus
-from stream.serve.zoneview import ZoneView
-from stream.watch.desk import Eyes, WatchDesk
+from stream.watch.judge import CameraView, WatchJudge
 from stream.watch.settings import WatchSettings
 from stream.watch.store import Watches, WatchStore
 from stream.watch.zone import Polygon
@@ -37,7 +38,7 @@ class WatchKeeper:
 
     def __init__(
         self,
-        feeds: Mapping[str, Feed],
+        feeds: Mapping[str, CameraPipeline],
         configured: Watches,
         engine: Engine,
         *,
@@ -55,7 +56,7 @@ class WatchKeeper:
         self._views: dict[tuple[str, tuple[Polygon, ...]], ZoneView] = {}
         self._numbers = count(1)
         self._store = WatchStore(path) if path is not None else None
-        self.desk = WatchDesk(self._eyes, on_change, every_s=every_s, share=share)
+        self.desk = WatchJudge(self._eyes, on_change, every_s=every_s, share=share)
         made = self._store.all() if self._store is not None else {}
         for camera in feeds:
             for name, settings in {**configured.get(camera, {}), **made.get(camera, {})}.items():
@@ -132,7 +133,7 @@ class WatchKeeper:
             for name, watch in self.desk.watches(each).items()
         ]
 
-    def _eyes(self, camera: str, zone: tuple[Polygon, ...]) -> Eyes | None:
+    def _eyes(self, camera: str, zone: tuple[Polygon, ...]) -> CameraView | None:
         return self._views.get((camera, zone)) if zone else self._feeds[camera]
 
     def _open_zone(self, camera: str, zone: tuple[Polygon, ...]) -> None:

@@ -6,7 +6,6 @@ In: the service's own types. Out: pydantic classes, so that the API describes it
 from __future__ import annotations
 
 import json
-from dataclasses import asdict
 from typing import Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints
@@ -15,8 +14,6 @@ from ov2.sampling import MOST_SEED, MOST_TEMPERATURE, MOST_TOKENS, Sampling
 from stream.journal import Entry
 from stream.memory.plan import Mode
 from stream.quantities import Real, Whole
-from stream.serve.question import Finished, Question
-from stream.serve.timeline import GroupMark
 from stream.watch.settings import WatchSettings
 
 LONGEST_QUESTION = 2000
@@ -48,86 +45,6 @@ class AskRequest(BaseModel):
 
     def sampling(self) -> Sampling:
         return Sampling(max_tokens=self.max_tokens, temperature=self.temperature, top_p=self.top_p, seed=self.seed)
-
-
-class EvidenceSpan(BaseModel):
-    """Wall time that the answer rests on, UTC epoch seconds, and how many distinct frames of it were looked at."""
-
-    start: float
-    end: float
-    frames: int
-
-
-class AnswerWindow(BaseModel):
-    """The same in media seconds. `zero_s` is where the times that an answer speaks of begin."""
-
-    start_s: float
-    end_s: float
-    zero_s: float
-    num_tokens: int
-
-
-class AnswerTimings(BaseModel):
-    """Milliseconds since the question arrived."""
-
-    queue_ms: float
-    catch_up_ms: float
-    first_token_ms: float
-    total_ms: float
-
-
-class AnswerRecall(BaseModel):
-    """Where an answer looked beside the window: UTC epoch seconds that were looked through (`evidence` says what of it was read), and
-    why."""
-
-    since: float
-    until: float
-    why: str
-
-
-class Answer(BaseModel):
-    """The last thing that a question gets. `time_zero_s` is the wall time of second 0 in the answer's own words;
-    `finish_reason` is `stop`, `length` when max_tokens cut it short, or `not_seen` when nothing that was looked at shows it. `recall`
-    is null when the window was all that was looked at."""
-
-    id: str
-    camera: str
-    question: str
-    answer: str
-    finish_reason: str
-    num_tokens: int
-    evidence: list[EvidenceSpan]
-    frame_age_ms: float
-    time_zero_s: float
-    window: AnswerWindow
-    timings: AnswerTimings
-    recall: AnswerRecall | None = None
-
-
-class CameraStatus(BaseModel):
-    """One camera, now. `frame_age_ms` is null before the first frame."""
-
-    name: str
-    state: str
-    reason: str
-    groups: int
-    frames: int
-    frame_age_ms: float | None
-    reconnects: int
-    drops: dict[str, int]
-
-
-class CameraTimeline(BaseModel):
-    """The last minutes of a camera. `bins`: (media seconds of its beginning, bytes) per half second, keyframes left out.
-    `media_s` and `wall_s` belong to the newest packet; None before the first."""
-
-    media_s: float | None
-    wall_s: float | None
-    frame_age_ms: float | None
-    num_groups: int
-    tokens_per_s: float
-    bins: list[tuple[float, int]]
-    groups: list[GroupMark]
 
 
 class WatchStatus(BaseModel):
@@ -256,24 +173,6 @@ class Readiness(BaseModel):
 def journal_entry(entry: Entry) -> JournalEntry:
     return JournalEntry(
         position=entry.position, time=entry.time_s, kind=entry.kind, camera=entry.camera, id=entry.id, body=dict(entry.body)
-    )
-
-
-def answer(question: Question, finished: Finished) -> Answer:
-    seen = finished.seen
-    return Answer(
-        id=question.id,
-        camera=question.camera,
-        question=question.text,
-        answer=finished.answer,
-        finish_reason=finished.finish_reason,
-        num_tokens=finished.num_tokens,
-        evidence=[EvidenceSpan(**asdict(span)) for span in seen.evidence],
-        frame_age_ms=round(seen.frame_age_ms, 1),
-        time_zero_s=seen.time_zero_s,
-        window=AnswerWindow(start_s=seen.start_s, end_s=seen.end_s, zero_s=seen.zero_s, num_tokens=seen.num_tokens),
-        timings=AnswerTimings(**{key: round(value, 1) for key, value in asdict(finished.timings).items()}),
-        recall=AnswerRecall(**asdict(seen.looked_back)) if seen.looked_back is not None else None,
     )
 
 

@@ -12,7 +12,7 @@ from fractions import Fraction
 import av
 from av.bitstream import BitStreamFilterContext
 
-from stream.codec.access_unit import AccessUnit, Canonicaliser
+from stream.codec.h264.access_unit import AccessUnit, Canonicaliser
 from stream.errors import CodecError
 from stream.sources.headers import Headers, is_vp9_key
 from stream.sources.joiner import Picture, PictureJoiner

@@ -1,14 +1,14 @@
 """What a decoder must know before a picture, in front of every keyframe, wherever the sender told it; for codecs that we do not parse.
 
 H.265 senders may give their parameter sets in the session description alone or once in the stream, AV1 containers keep the sequence header
-to themselves. A decoder that starts at a keyframe of ours needs nothing else. (H.264 is `stream.codec.access_unit`'s.)
+to themselves. A decoder that starts at a keyframe of ours needs nothing else. (H.264 is `stream.codec.h264.access_unit`'s.)
 
 In: a packet's bytes, Annex B for H.265. Out: the same, complete.
 """
 
 from __future__ import annotations
 
-from stream.codec.annexb import START_CODE, join_annexb, split_annexb
+from stream.codec.h264.annexb import START_CODE, join_annexb, split_annexb
 
 _HEVC_SETS = frozenset({32, 33, 34})
 """Video, sequence and picture parameter sets (H.265 table 7-1)."""

@@ -13,7 +13,7 @@ from typing import NamedTuple
 
 import av
 
-from stream.codec.access_unit import MAX_UNITS, AccessUnit, joined
+from stream.codec.h264.access_unit import MAX_UNITS, AccessUnit, joined
 from stream.sources.limits import IngestLimits
 
 

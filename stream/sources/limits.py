@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass, fields
 
-from stream.codec.parameter_sets import LARGEST_PICTURE_PX
+from stream.codec.h264.parameter_sets import LARGEST_PICTURE_PX
 from stream.errors import SettingsError, TooLargeError
 
 MIB = 1 << 20

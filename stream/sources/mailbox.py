@@ -14,7 +14,7 @@ from collections import deque
 from collections.abc import Callable
 from dataclasses import replace
 
-from stream.codec.access_unit import starts_decoding
+from stream.codec.h264.access_unit import starts_decoding
 from stream.units import Packet
 
 log = logging.getLogger(__name__)

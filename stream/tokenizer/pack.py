@@ -17,7 +17,7 @@ from typing import Protocol
 import numpy as np
 
 from ov2.canvas import BLOCK_PATCHES, BLOCK_PX, MERGE
-from stream.tokenizer.select import in_reading_order
+from stream.tokenizer.selection import in_reading_order
 
 LARGEST_KEPT = 8 << 20
 """Bytes: more than the canvases of a group."""

@@ -17,7 +17,7 @@ import numpy as np
 from ov2.canvas import CanvasGroup
 from stream.codec.decode import DecodedFrame, Decoder
 from stream.codec.evidence import measure as measure_frame
-from stream.codec.parameter_sets import LARGEST_PICTURE_PX
+from stream.codec.h264.parameter_sets import LARGEST_PICTURE_PX
 from stream.codec.picture import Picture
 from stream.tokenizer.budget import first_group_tokens, num_llm_tokens
 from stream.tokenizer.candidates import Measure, OpenBin, OpenFrames
@@ -26,7 +26,7 @@ from stream.tokenizer.evidence import Scorer, num_p_canvases
 from stream.tokenizer.online import FixedQuota, OnlinePartition, Span
 from stream.tokenizer.pack import pack
 from stream.tokenizer.quota import QuotaController
-from stream.tokenizer.select import stratified, topk
+from stream.tokenizer.selection import stratified, topk
 from stream.tokenizer.settings import TokenizerSettings
 from stream.units import MEDIA_CLOCK_HZ, ClosedBy, Packet
 

@@ -16,7 +16,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Protocol
 
-from stream.codec.annexb import START_CODE, TYPE_MASK, NalType, is_later_slice
+from stream.codec.h264.annexb import START_CODE, TYPE_MASK, NalType, is_later_slice
 
 SEQUENCE_NUMBERS = 1 << 16
 MAX_WAITING = 2048

@@ -12,7 +12,7 @@ import time
 from collections import Counter, deque
 from collections.abc import Callable
 
-from stream.codec.access_unit import starts_decoding
+from stream.codec.h264.access_unit import starts_decoding
 from stream.errors import SourceError, TooLargeError
 from stream.sources.sample import Sample
 

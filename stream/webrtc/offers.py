@@ -16,7 +16,7 @@ import re
 from dataclasses import dataclass
 from http import HTTPStatus
 
-from stream.codec.annexb import join_annexb
+from stream.codec.h264.annexb import join_annexb
 from stream.webrtc.errors import RefusalError, bad_sdp
 from stream.webrtc.transport import check_transport
 

@@ -13,7 +13,7 @@ from collections import Counter
 from collections.abc import Callable
 from fractions import Fraction
 
-from stream.codec.access_unit import AccessUnit, Canonicaliser
+from stream.codec.h264.access_unit import AccessUnit, Canonicaliser
 from stream.sources.limits import IngestLimits
 from stream.sources.sample import Sample
 from stream.units import MEDIA_CLOCK_HZ

@@ -1,6 +1,6 @@
 """WHIP (RFC 9725), WHEP, and the two pages, as routes.
 
-In: a `WebRtcDesk`. Out: a FastAPI router that knows nothing of the service around it. Bodies are read here, bounded in size and time.
+In: a `WebRtcSessions`. Out: a FastAPI router that knows nothing of the service around it. Bodies are read here, bounded in size and time.
 Who may come is settled before; `request.state.holder` tells clients with different tokens apart.
 """
 
@@ -16,9 +16,9 @@ from fastapi.responses import HTMLResponse, JSONResponse, Response
 from fastapi.routing import APIRoute
 
 from stream.refusals import refusals
-from stream.webrtc.desk import WebRtcDesk
 from stream.webrtc.errors import RefusalError
 from stream.webrtc.pages import page
+from stream.webrtc.sessions import WebRtcSessions
 from stream.webrtc.settings import IceServer, WebRtcSettings
 
 SDP = "application/sdp"
@@ -40,7 +40,7 @@ EMPTY: dict[str, Any] = {"status_code": HTTPStatus.NO_CONTENT, "response_class":
 EMPTY_SESSION: dict[str, Any] = EMPTY | {"responses": refusals(404)}
 
 
-def webrtc_routes(desk: WebRtcDesk) -> APIRouter:
+def webrtc_routes(desk: WebRtcSessions) -> APIRouter:
     """`/whip/NAME` and `/whep/NAME`, the URLs of their sessions, `/publish/NAME` and `/live/NAME`."""
     router = APIRouter(route_class=_answering(desk))
 
@@ -120,7 +120,7 @@ def webrtc_routes(desk: WebRtcDesk) -> APIRouter:
     return router
 
 
-def _answering(desk: WebRtcDesk) -> type[APIRoute]:
+def _answering(desk: WebRtcSessions) -> type[APIRoute]:
     """Routes that answer a `RefusalError` as JSON and count it, and tell browsers which origins may ask."""
 
     class Answering(APIRoute):

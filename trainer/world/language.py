@@ -11,8 +11,8 @@ from typing import Literal
 
 from trainer.world.event import SENTENCES, EventKind
 from trainer.world.layout import COLOURS
+from trainer.world.presence_interval import ActorKind
 from trainer.world.state import ActorState, WorldState
-from trainer.world.stint import ActorKind
 
 Place = Literal["left", "right", "near the door"]
 PLACES: tuple[Place, ...] = ("left", "right", "near the door")

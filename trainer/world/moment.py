@@ -13,9 +13,9 @@ import numpy as np
 from trainer.world import layout as place
 from trainer.world.event import EventKind, WorldEvent
 from trainer.world.language import PHRASINGS, QuestionType
+from trainer.world.presence_interval import ActorKind
 from trainer.world.question import Question
 from trainer.world.state import PARCEL_SIZE, ActorState, Box, WorldState
-from trainer.world.stint import ActorKind
 from trainer.world.world import World
 
 SETTLE_S = 0.6

@@ -7,9 +7,9 @@ from collections.abc import Iterator
 from trainer.world.language import PLACES, STATE_QUESTIONS, place_of
 from trainer.world.layout import COLOURS
 from trainer.world.moment import YES_NO, Moment, is_clear
+from trainer.world.presence_interval import ActorKind
 from trainer.world.question import Question
 from trainer.world.state import CAR_SIZE, ActorState
-from trainer.world.stint import ActorKind
 
 KINDS: tuple[ActorKind, ...] = ("person", "car", "dog")
 MIDDLE_MARGIN_CAR = CAR_SIZE[0] / 5

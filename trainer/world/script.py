@@ -13,8 +13,8 @@ from collections.abc import Callable
 import numpy as np
 
 from trainer.world import layout as place
+from trainer.world.presence_interval import BEND_S, DOORWAY_S, Bout, PresenceInterval
 from trainer.world.stage import DOG_PACE, OUTSIDE_X, Stage
-from trainer.world.stint import BEND_S, DOORWAY_S, Bout, Stint
 
 DOORWAY_OFFSET_X = 0.125
 """Sideways way from the middle of the door to behind the wall."""
@@ -102,7 +102,7 @@ class Director(Stage):
         start_s = self._begin(target_s, 1.5, person)
         self._go_through_door(person, start_s)
 
-    def _go_through_door(self, person: Stint, start_s: float) -> None:
+    def _go_through_door(self, person: PresenceInterval, start_s: float) -> None:
         x, y = self._threshold()
         leg = self._walk(person, start_s, x, y)
         open_s = self._wait_for_turn(leg.t1 + 0.1)
@@ -123,7 +123,7 @@ class Director(Stage):
         person.free_at_s = bout.t1 + 0.3
         self._log("person_jumped", bout.t1, start_s=bout.t0, actor=person, num_jumps=bout.num)
 
-    def _go_to_parcel(self, person: Stint, t0: float, *, entered_from: int = 0) -> float:
+    def _go_to_parcel(self, person: PresenceInterval, t0: float, *, entered_from: int = 0) -> float:
         """Walk to it and bend down; returns the moment the hands are at it."""
         x, y = self.layout.place(place.PARCEL_X + 46, place.PARCEL_Y + 1)
         leg = self._walk(person, t0, x, y)

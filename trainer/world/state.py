@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from trainer.world.layout import DOOR_HALF_W, DRAWING_W, Layout
-from trainer.world.stint import BEND_S, ActorKind, Bout, Stint
+from trainer.world.presence_interval import BEND_S, ActorKind, Bout, PresenceInterval
 
 Action = Literal["stand", "walk", "jump", "bend", "drive"]
 Box = tuple[float, float, float, float]
@@ -90,7 +90,7 @@ def jumps_done(bout: Bout, t_s: float) -> int:
     return max(0, min(bout.num, math.floor((t_s - bout.t0) / bout.period_s + 0.5 - AIR / 2)))
 
 
-def actor_state(stint: Stint, layout: Layout, t_s: float) -> ActorState | None:
+def actor_state(stint: PresenceInterval, layout: Layout, t_s: float) -> ActorState | None:
     """The actor at `t_s`, or None when no part of it can be seen."""
     if not stint.is_present(t_s):
         return None
@@ -136,7 +136,7 @@ def covered_by(actor: ActorState, nearer: ActorState) -> float:
     return max(0.0, w) * max(0.0, h) / ((a[2] - a[0]) * (a[3] - a[1]))
 
 
-def _size(stint: Stint, layout: Layout, y: float) -> tuple[float, float]:
+def _size(stint: PresenceInterval, layout: Layout, y: float) -> tuple[float, float]:
     if stint.kind == "car":
         return CAR_SIZE[0] * layout.zoom, CAR_SIZE[1] * layout.zoom
     if stint.kind == "dog":
@@ -151,7 +151,7 @@ def _visible(x: float, width: float, layout: Layout, doorway: bool) -> float:
     return max(0.0, min(1.0, (min(x + width / 2, high) - max(x - width / 2, low)) / width))
 
 
-def _jumping(stint: Stint, t_s: float) -> tuple[float, float | None, int]:
+def _jumping(stint: PresenceInterval, t_s: float) -> tuple[float, float | None, int]:
     for bout in stint.bouts:
         if bout.t0 <= t_s < bout.t1:
             turns = (t_s - bout.t0) / bout.period_s
@@ -160,14 +160,14 @@ def _jumping(stint: Stint, t_s: float) -> tuple[float, float | None, int]:
     return 0.0, None, 0
 
 
-def _bending(stint: Stint, t_s: float, facing: int) -> tuple[float, int]:
+def _bending(stint: PresenceInterval, t_s: float, facing: int) -> tuple[float, int]:
     for t0, side in stint.bends:
         if t0 <= t_s < t0 + BEND_S:
             return math.sin(math.pi * (t_s - t0) / BEND_S), side
     return 0.0, facing
 
 
-def _phase(stint: Stint, t_s: float) -> float:
+def _phase(stint: PresenceInterval, t_s: float) -> float:
     """Cycle of the legs from the distance walked, so that standing stands."""
     leg = stint.leg_at(t_s)
     if leg is None or t_s >= leg.t1:
@@ -175,7 +175,7 @@ def _phase(stint: Stint, t_s: float) -> float:
     return abs(leg.at(t_s)[0] - leg.x0) * STRIDES * 2 * math.pi
 
 
-def _action(stint: Stint, moving: bool, rope: float | None, bend: float) -> Action:
+def _action(stint: PresenceInterval, moving: bool, rope: float | None, bend: float) -> Action:
     if rope is not None:
         return "jump"
     if bend > 0:

@@ -14,10 +14,10 @@ import numpy as np
 from trainer.world.errors import TimeError
 from trainer.world.event import WorldEvent
 from trainer.world.layout import layout_of
+from trainer.world.presence_interval import Bout, PresenceInterval
 from trainer.world.script import Director
 from trainer.world.stage import Switch
 from trainer.world.state import ActorState, WorldState, actor_state, covered_by, jumps_done
-from trainer.world.stint import Bout, Stint
 
 DOOR_SWING_S = 0.4
 BUCKET_S = 8.0
@@ -44,7 +44,7 @@ class World:
         self._script = tuple(director.events)
         self._door, self._lamp, self._parcel = director.door, director.lamp, director.parcel
         self._stints = [stint for stint in director.stints if stint.start_s <= self.duration_s]
-        self._buckets: dict[int, list[Stint]] = {}
+        self._buckets: dict[int, list[PresenceInterval]] = {}
         for stint in self._stints:
             last = int(min(stint.end_s, self.duration_s) // BUCKET_S)
             for bucket in range(int(stint.start_s // BUCKET_S), last + 1):

@@ -69,8 +69,8 @@ def _from_source(
     url: str, question: str, seconds: float | None, model: str, max_tokens: int, temperature: float
 ) -> Iterator[str | dict[str, Any]]:
     from ov2.sampling import Sampling
-    from stream.serve.config import ModelSettings
-    from stream.serve.once import ask_source
+    from stream.camera.once import ask_source
+    from stream.config.configuration import ModelSettings
     from stream.serve.run import load_model
 
     sampling = Sampling(max_tokens=max_tokens, temperature=temperature)

@@ -24,7 +24,7 @@ def back_test(
     from rich.console import Console
     from rich.progress import Progress
 
-    from stream.serve.config import ModelSettings
+    from stream.config.configuration import ModelSettings
     from stream.serve.run import load_model
     from stream.watch.backtest import BackTest
 

@@ -18,7 +18,7 @@ import typer
 if TYPE_CHECKING:
     from rich.console import Console, RenderableType
 
-    from stream.doctor.ladder import Rung
+    from stream.doctor.connection_check import CheckStep
     from stream.doctor.report import Report
     from stream.errors import StreamError
 
@@ -74,7 +74,7 @@ def _visit(source: str, seconds: float | None, timeout_s: float, assigned: list[
     from rich.console import Console
     from rich.progress import BarColumn, Progress, TextColumn
 
-    from ov2_cli.grouplines import assignments
+    from ov2_cli.group_lines import assignments
     from stream.doctor.report import visit
     from stream.tokenizer.settings import settings_from
 
@@ -92,7 +92,7 @@ def _visit(source: str, seconds: float | None, timeout_s: float, assigned: list[
         )
 
 
-def _climb(source: str, timeout_s: float, error: StreamError) -> list[Rung]:
-    from stream.doctor.ladder import climb
+def _climb(source: str, timeout_s: float, error: StreamError) -> list[CheckStep]:
+    from stream.doctor.connection_check import climb
 
     return climb(source, failure=str(error), timeout_s=min(timeout_s, PROBE_S))

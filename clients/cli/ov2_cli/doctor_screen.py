@@ -1,6 +1,6 @@
 """The doctor's screen: what was found on one page of 100 columns, and the ladder of a source that does not open.
 
-In: a `Report`, or `Rung`s. Out: a rich renderable.
+In: a `Report`, or `CheckStep`s. Out: a rich renderable.
 """
 
 from __future__ import annotations
@@ -18,8 +18,8 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from stream.doctor.advice import Advice
+    from stream.doctor.connection_check import CheckStep
     from stream.doctor.facts import Facts
-    from stream.doctor.ladder import Rung
     from stream.doctor.report import Report
 
 BARS = "▁▂▃▄▅▆▇█"
@@ -85,7 +85,7 @@ def draw_report(report: Report) -> RenderableType:
     return Group(*page)
 
 
-def draw_ladder(source: str, rungs: Sequence[Rung]) -> RenderableType:
+def draw_ladder(source: str, rungs: Sequence[CheckStep]) -> RenderableType:
     """Ticks up to the rung that broke."""
     from stream.sources import redact
 

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any, cast, get_args
 import typer
 
 if TYPE_CHECKING:
-    from trainer.evaluate import Scores
+    from trainer.evaluate.answers import Scores
 
 app = typer.Typer(help="Score a checkpoint through the live path.", no_args_is_help=True)
 
@@ -37,8 +37,8 @@ def answers(
 
     from ov2.checkpoint import find
     from ov2.weights import WeightType
-    from trainer.evaluate import ask_seeds, seed_range
-    from trainer.figures import save_failures
+    from trainer.evaluate.answers import ask_seeds, seed_range
+    from trainer.evaluate.figures import save_failures
 
     if weights not in get_args(WeightType):
         raise typer.BadParameter(f"expected {', '.join(get_args(WeightType))}, got {weights}", param_hint="--weights")
@@ -72,8 +72,8 @@ def margins(
 
     from ov2.checkpoint import find
     from ov2.model import OV2Model
-    from trainer.evaluate import seed_range
-    from trainer.margins import fit, judge_seeds, quality
+    from trainer.evaluate.answers import seed_range
+    from trainer.evaluate.margins import fit, judge_seeds, quality
 
     wanted, folder = seed_range(seeds), find(model)
     console = Console(stderr=True)
@@ -106,13 +106,13 @@ def alerts(
     """Twelve watches over unseen worlds, live through RTSP and a real Mosquitto: which events were told, and how soon?"""
     import asyncio
 
+    from ov2_bench.alerts.run import run
+    from ov2_bench.alerts.table import print_alerts
+    from ov2_bench.errors import RunError
     from rich.console import Console
     from rich.progress import Progress
 
-    from ov2_cli.alerts.run import run
-    from ov2_cli.alerts.table import print_alerts
-    from ov2_cli.errors import RunError
-    from trainer.evaluate import seed_range
+    from trainer.evaluate.answers import seed_range
 
     wanted = seed_range(seeds)
     console = Console(stderr=True)
@@ -154,9 +154,9 @@ def memory(
 
     from ov2.checkpoint import find
     from ov2.model import OV2Model
-    from trainer.evaluate import seed_range
-    from trainer.memory import Films, remember_seeds
-    from trainer.sight import calibrate as fit_sight
+    from trainer.evaluate.answers import seed_range
+    from trainer.evaluate.memory import Films, remember_seeds
+    from trainer.evaluate.sight import calibrate as fit_sight
 
     wanted, folder = seed_range(seeds), find(model)
     console = Console(stderr=True)

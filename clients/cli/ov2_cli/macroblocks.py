@@ -14,7 +14,7 @@ import typer
 if TYPE_CHECKING:
     import numpy as np
 
-    from stream.codec.macroblocks import MacroblockFrame
+    from stream.codec.h264.slice_data import MacroblockFrame
 
 
 def macroblocks(
@@ -45,7 +45,7 @@ def macroblocks(
 
 def _read(file: Path) -> tuple[list[MacroblockFrame], Counter[str]]:
     """All pictures in display order."""
-    from stream.codec.macroblocks import MacroblockParser
+    from stream.codec.h264.slice_data import MacroblockParser
     from stream.errors import CodecError
     from stream.sources import open_source
 

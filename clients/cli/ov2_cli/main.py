@@ -11,22 +11,8 @@ import sys
 
 import typer
 
-from ov2_cli import (
-    ask,
-    bench,
-    clip,
-    demo,
-    doctor,
-    evaluate,
-    events,
-    macroblocks,
-    record,
-    replay,
-    serve,
-    tokenize,
-    train,
-    watch,
-)
+from ov2_cli import ask, bench, clip, demo, doctor, evaluate, events, macroblocks, record, replay, serve, train, watch
+from ov2_cli import tokenize_source as tokenize
 from ov2_cli.threads import wait_passively
 
 app = typer.Typer(

@@ -17,7 +17,7 @@ import typer
 
 if TYPE_CHECKING:
     from stream.packetlog import PacketLogSettings
-    from stream.packetlog.recording import Recording
+    from stream.packetlog.record_source import Recording
 
 SHOW_EVERY_S = 0.5
 CONFIG_SUFFIXES = (".yaml", ".yml")
@@ -59,11 +59,11 @@ def record(
 def _recordings(
     source: str, out: Path, settings: PacketLogSettings, names: list[str], timeout_s: float, seconds: float | None
 ) -> list[Recording]:
-    from stream.packetlog.recording import Recording
+    from stream.packetlog.record_source import Recording
 
     if not source.endswith(CONFIG_SUFFIXES):
         return [Recording(out.resolve().name, source, out, settings, timeout_s=timeout_s, seconds=seconds)]
-    from stream.serve.config import load
+    from stream.config.configuration import load
 
     config = load(Path(source))
     cameras = {name: each for name, each in config.cameras.items() if each.enabled}

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from ov2_cli.grouplines import GroupLines, assignments, checkpoint_settings
+from ov2_cli.group_lines import GroupLines, assignments, checkpoint_settings
 
 if TYPE_CHECKING:
     from stream.packetlog import PacketLog, Start

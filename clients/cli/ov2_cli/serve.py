@@ -26,7 +26,7 @@ def serve(
     log_level: Annotated[Literal["debug", "info", "warning", "error"], typer.Option(help="Least that is logged.")] = "info",
 ) -> None:
     """Watch cameras, answer questions over HTTP, publish alerts over MQTT."""
-    from stream.serve.config import load
+    from stream.config.configuration import load
     from stream.serve.run import serve as run
     from stream.serve.run import write_ready
 

@@ -30,8 +30,8 @@ def train(
 ) -> None:
     """Train a checkpoint on the generated camera world, through the tokenizer and prompt of the service."""
     from trainer.config import BUNDLED, load_config
-    from trainer.data import make_clips
-    from trainer.processes import run_on, this_process
+    from trainer.data.make import make_clips
+    from trainer.train.processes import run_on, this_process
 
     settings = load_config(config or BUNDLED)
     process = this_process()
@@ -50,8 +50,8 @@ def train(
 
 def _train(settings: TrainConfig, out: Path, resume: bool) -> None:
     """The run in one process; the first of several shows its progress."""
-    from trainer.loop import train as run
-    from trainer.nano import new_model
+    from trainer.train.loop import train as run
+    from trainer.train.new_model import new_model
 
     with _progress() as progress:
         steps = progress.add_task("training", total=settings.num_steps)
@@ -71,7 +71,7 @@ def _progress() -> Iterator[Progress]:
     from rich.console import Console
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-    from trainer.processes import this_process
+    from trainer.train.processes import this_process
 
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
     with Progress(*columns, console=Console(stderr=True), disable=not this_process().is_main_process) as progress:

@@ -14,9 +14,9 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from ov2_cli.processes.ports import HOST, free_port
-from ov2_cli.processes.program import Program
-from ov2_cli.processes.service import Service
+from ov2_bench.testbed.ports import HOST, free_port
+from ov2_bench.testbed.program import Program
+from ov2_bench.testbed.service import Service
 
 CAMERA = "front"
 TOKEN_BYTES = 24

@@ -11,16 +11,16 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from ov2_bench.errors import RunError
+from ov2_bench.page import keep_drawn
+from ov2_bench.testbed.first_picture import first_picture_s
+from ov2_bench.testbed.program import Program
 from rich.console import Console
 
 from ov2_cli.demo.processes import CAMERA, Addresses, camera, service
 from ov2_cli.demo.screen import alert_line, draw, save_picture, summary
 from ov2_cli.demo.script import plan_questions
 from ov2_cli.demo.state import AskedQuestion, State
-from ov2_cli.errors import RunError
-from ov2_cli.first_picture import first_picture_s
-from ov2_cli.page import keep_drawn
-from ov2_cli.processes.program import Program
 
 if TYPE_CHECKING:
     from ov2_client import AsyncClient

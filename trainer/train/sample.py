@@ -1,0 +1,212 @@
+"""A training sample: one window of a clip, packed as the tree that a live session makes of it.
+
+In: a `Clip`, a stage, a random generator. Out: a `Sample`: token ids, positions, labels, and the tree of segments.
+
+The trunk is [system][group][group]...; every moment is a branch off the trunk at the groups that were closed by then, and holds
+its peek; every question is a branch off its moment. A token sees what it would see in the service: no more, no less. All
+questions of a window share one encoding of its pictures.
+
+Shape letters: T tokens of the sample, S segments, V vision tokens, W words.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from ov2 import prompt
+from ov2.canvas import CanvasGroup
+from ov2.text import TextTokenizer
+from trainer.config import Stage
+from trainer.data.clips import Clip, Moment
+from trainer.train.naming import named_blocks
+from trainer.train.narration import Lesson, tell
+from trainer.world import World, questions_at
+
+IGNORE = -100
+"""Label of a token that carries no loss (PyTorch's `ignore_index`)."""
+MAX_CLOCK_START_S = 40
+MAX_DROPPED_TOKENS = 2500
+"""Positions that groups which left the window may have used up between the system text and the oldest group that is left."""
+TOLD_TYPES = ("describe", "log")
+"""Types that are told from the truth to teach perception and time; they are not among the world's checkable questions."""
+
+
+@dataclass(frozen=True, slots=True)
+class Branch:
+    """One moment: rows [start, end) of the sample, its peek and its questions, and the trunk rows [0, seen) before it."""
+
+    start: int
+    end: int
+    seen: int
+
+
+@dataclass(frozen=True, slots=True)
+class Tree:
+    """How the rows of a sample lie: the trunk's [0, trunk_end), then one branch after another."""
+
+    trunk_end: int
+    branches: tuple[Branch, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Sample:
+    """One packed window.
+
+    - `groups`: what the encoder is given, in the order of their image tokens.
+    - `input_ids`, `positions`, `labels`, `segments`: int64 [T]; `labels[i]` is the token that i must predict, or -100.
+    - `parents`: int64 [S]: the segment that a segment continues (-1 for the first).
+    - `tree`: the same by rows, trunk and branches apart.
+    - `asked`: (lesson, slice of its label positions).
+    - `names`: float32 [V, W], what every block shows (trainer.train.naming), in the order of the image tokens.
+    """
+
+    groups: tuple[CanvasGroup, ...]
+    input_ids: np.ndarray
+    positions: np.ndarray
+    labels: np.ndarray
+    segments: np.ndarray
+    parents: np.ndarray
+    tree: Tree
+    asked: tuple[tuple[Lesson, slice], ...]
+    names: np.ndarray
+
+
+class _Packer:
+    """Grows the arrays of a sample segment by segment."""
+
+    def __init__(self) -> None:
+        self.ids: list[int] = []
+        self.positions: list[int] = []
+        self.labels: list[int] = []
+        self.segments: list[int] = []
+        self.parents: list[int] = []
+        self.ends: list[int] = []
+        self.row_ends: list[int] = []
+        """Of every segment, the position after it (which its children begin at), and the row after it."""
+
+    def add(self, ids: Sequence[int], parent: int, num_answer: int = 0) -> int:
+        """Append a segment after `parent`; its last `num_answer` tokens are the answer, and carry the loss."""
+        start = self.ends[parent] if parent >= 0 else 0
+        segment = len(self.parents)
+        self.ids.extend(ids)
+        self.positions.extend(range(start, start + len(ids)))
+        self.segments.extend([segment] * len(ids))
+        labels = [IGNORE] * len(ids)
+        if num_answer:
+            labels[-num_answer - 1 : -1] = ids[-num_answer:]
+        self.labels.extend(labels)
+        self.parents.append(parent)
+        self.ends.append(start + len(ids))
+        self.row_ends.append(len(self.ids))
+        return segment
+
+
+def draw_lessons(
+    world: World, at_s: float, since_s: float, zero_s: int, stage: Stage, rng: np.random.Generator
+) -> list[Lesson]:
+    """Lessons for one moment, types drawn by the stage's weights; fewer where the moment has not as many."""
+    names = list(stage.types)
+    weights = np.array([stage.types[name] for name in names], dtype=np.float64)
+    drawn = rng.choice(len(names), size=stage.questions, p=weights / weights.sum())
+    lessons: dict[str, Lesson] = {}
+    for name in (names[i] for i in drawn):
+        if name in TOLD_TYPES:
+            made = [tell(name, world, at_s, since_s=since_s, zero_s=zero_s, rng=rng)]
+        else:
+            asked = questions_at(world, at_s, since_s=since_s, rng=rng, num=1, types=[name], zero_s=zero_s)
+            made = [Lesson(question.type, question.text, question.answer) for question in asked]
+        lessons.update((lesson.text, lesson) for lesson in made)
+    return list(lessons.values())
+
+
+def pack(
+    clip: Clip,
+    world: World,
+    text: TextTokenizer,
+    asked: Sequence[tuple[Moment, Sequence[Lesson]]],
+    *,
+    first_group: int = 0,
+    zero_s: float = 0.0,
+    num_dropped: int = 0,
+) -> Sample:
+    """Pack groups from `first_group` on, and the lessons of each moment, into one sample. `num_dropped` positions are left out after
+    the system text, as in a session whose oldest groups have left the window."""
+    packer = _Packer()
+    last_closed = max(moment.num_closed for moment, _ in asked)
+    trunk = [packer.add(prompt.system_tokens(text), -1)]
+    packer.ends[0] += num_dropped
+    groups = list(clip.groups[first_group:last_closed])
+    for group in groups:
+        trunk.append(packer.add(prompt.group_tokens(text, group, zero_s=zero_s), trunk[-1]))
+    trunk_end = len(packer.ids)
+    branches: list[Branch] = []
+    spans: list[tuple[Lesson, slice]] = []
+    for moment, lessons in asked:
+        parent = trunk[moment.num_closed - first_group]
+        start, seen = len(packer.ids), packer.row_ends[parent]
+        if moment.peek is not None:
+            parent = packer.add(prompt.group_tokens(text, moment.peek, zero_s=zero_s), parent)
+            groups.append(moment.peek)
+        for lesson in lessons:
+            answer = prompt.answer_tokens(text, lesson.answer)
+            ids = [*prompt.question_tokens(text, lesson.text), *answer]
+            packer.add(ids, parent, len(answer))
+            spans.append((lesson, slice(len(packer.ids) - len(answer) - 1, len(packer.ids) - 1)))
+        branches.append(Branch(start, len(packer.ids), seen))
+    return Sample(
+        groups=tuple(groups),
+        input_ids=np.array(packer.ids),
+        positions=np.array(packer.positions),
+        labels=np.array(packer.labels),
+        segments=np.array(packer.segments),
+        parents=np.array(packer.parents),
+        tree=Tree(trunk_end, tuple(branches)),
+        asked=tuple(spans),
+        names=np.concatenate([named_blocks(world, group) for group in groups]),
+    )
+
+
+def draw_sample(clip: Clip, world: World, text: TextTokenizer, stage: Stage, rng: np.random.Generator) -> Sample | None:
+    """Draw a window, its moments and their lessons; None when the window holds nothing to ask.
+
+    A stage with `window_s` 0 shows one open group alone. Half of the samples keep the clip's clock; in the others the session clock
+    started anywhere up to `MAX_CLOCK_START_S` before the window, as in a session that has been running, or was renewed.
+    """
+    first, since_s, usable = _draw_window(clip, stage.window_s, rng)
+    if not usable:
+        return None
+    chosen = sorted(rng.choice(len(usable), size=min(stage.moments, len(usable)), replace=False))
+    zero_s = 0 if rng.random() < 0.5 else int(since_s) - int(rng.integers(0, MAX_CLOCK_START_S))
+    asked = []
+    for moment in (usable[i] for i in chosen):
+        lessons = draw_lessons(world, moment.at_s, since_s, zero_s, stage, rng)
+        if lessons:
+            asked.append((moment, lessons))
+    num_dropped = int(rng.integers(0, MAX_DROPPED_TOKENS)) if rng.random() < 0.3 else 0
+    return pack(clip, world, text, asked, first_group=first, zero_s=zero_s, num_dropped=num_dropped) if asked else None
+
+
+def _draw_window(clip: Clip, window_s: float, rng: np.random.Generator) -> tuple[int, float, list[Moment]]:
+    """First group of a window, its start in media seconds, and the moments in it that see something."""
+    if not window_s:
+        open_ones = [moment for moment in clip.moments if moment.peek is not None]
+        if not open_ones:
+            return 0, 0.0, []
+        moment = open_ones[int(rng.integers(len(open_ones)))]
+        assert moment.peek is not None
+        return moment.num_closed, moment.peek.start_s, [moment]
+    begin_s, end_s = clip.groups[0].start_s, clip.groups[-1].end_s
+    from_s = float(rng.uniform(begin_s, max(begin_s + 1e-9, end_s - window_s)))
+    first = next(i for i, group in enumerate(clip.groups) if group.end_s > from_s)
+    since_s = clip.groups[first].start_s
+    inside = [m for m in clip.moments if since_s < m.at_s <= since_s + window_s + 0.5 and m.num_closed >= first]
+    return first, since_s, [m for m in inside if m.peek is not None or m.num_closed > first]
+
+
+def draw_groups(clip: Clip, num: int, rng: np.random.Generator) -> list[CanvasGroup]:
+    """Groups of a clip, closed and open ones alike."""
+    groups = [*clip.groups, *(moment.peek for moment in clip.moments if moment.peek is not None)]
+    return [groups[int(i)] for i in rng.choice(len(groups), size=min(num, len(groups)), replace=False)]
