@@ -43,7 +43,7 @@ EVENT_STREAM: Responses = {200: {"content": {"text/event-stream": {}}}}
 def create_app(service: Service) -> FastAPI:
     """The application over one service. It starts and stops nothing."""
     server = service.config.server
-    followers = Followers(service.delivery)
+    followers = Followers(service.delivery.writer, lambda: service.delivery.closing)
     places = Places(server.max_followers, server.max_share_per_address)
     app = FastAPI(title="OV2 Live", version=VERSION, docs_url=None, redoc_url=None, responses=anywhere())
     answer_refusals(app, service.refused)

@@ -196,7 +196,7 @@ class Connection(H11Protocol):
             self.cycle.disconnected = True
             self.cycle.message_event.set()
         if not is_answered:
-            self._socket.write(_as_bytes(error))
+            self._socket.write(_as_bytes(error, self.server_state.default_headers))
         self._linger()
 
     def _close(self) -> None:
@@ -248,13 +248,15 @@ def too_many_connections(places: Places) -> ConnectionsError:
     )
 
 
-def _as_bytes(error: ServiceError) -> bytes:
+def _as_bytes(error: ServiceError, headers: list[tuple[bytes, bytes]]) -> bytes:
+    """An answer of HTTP/1.1, with the headers of every answer."""
     body = json.dumps(error.body()).encode()
     lines = [
         f"HTTP/1.1 {error.status} {HTTPStatus(error.status).phrase}",
         "content-type: application/json",
         f"content-length: {len(body)}",
         "connection: close",
+        *(f"{name.decode()}: {value.decode()}" for name, value in headers),
         *([f"retry-after: {error.retry_after_s}"] if error.retry_after_s else []),
     ]
     return "\r\n".join([*lines, "", ""]).encode() + body

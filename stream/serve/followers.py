@@ -10,12 +10,11 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections import OrderedDict
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass
 
 from stream.errors import JournalError
-from stream.journal import Entry, Query
-from stream.serve.delivery import Delivery
+from stream.journal import Entry, Query, Writer
 from stream.serve.turns import Turns
 from stream.serve.wire import journal_entry, server_sent_event
 
@@ -42,11 +41,11 @@ class _Idle:
 
 
 class Followers:
-    """For one event loop, begun by the first who follows."""
+    """For one event loop, begun by the first who follows. `has_ended`: whether everybody is let go with the next news."""
 
-    def __init__(self, delivery: Delivery) -> None:
-        self._delivery = delivery
-        self._writer = delivery.writer
+    def __init__(self, writer: Writer, has_ended: Callable[[], bool]) -> None:
+        self._writer = writer
+        self._has_ended = has_ended
         self._num = 0
         self._news_count = 0
         self._is_told = False
@@ -64,7 +63,7 @@ class Followers:
         self._enter()
         try:
             yield b": following\n\n"
-            while not self._delivery.closing:
+            while not self._has_ended():
                 news_count = self._news_count
                 events, reached = await self._chunk(position, query)
                 if events:

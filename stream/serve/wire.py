@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 from typing import Annotated, Any
 
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints, field_validator
 
 from ov2.sampling import MOST_SEED, MOST_TEMPERATURE, MOST_TOKENS, Sampling
 from stream.journal import Entry
@@ -42,6 +42,13 @@ class AskRequest(BaseModel):
     stream: bool | None = Field(
         default=None, description="false: one JSON answer; default: server-sent events unless Accept says JSON"
     )
+
+    @field_validator("question")
+    @classmethod
+    def _is_text(cls, question: str) -> str:
+        if "\0" in question:
+            raise ValueError("expected text, got the character U+0000 in it")
+        return question
 
     def sampling(self) -> Sampling:
         return Sampling(max_tokens=self.max_tokens, temperature=self.temperature, top_p=self.top_p, seed=self.seed)

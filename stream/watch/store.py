@@ -27,7 +27,8 @@ Watches = dict[str, dict[str, WatchSettings]]
 
 
 VERSION = 2
-"""Of the file. Version 1 was the watches alone, without a checksum; it is read, and written anew."""
+"""Of the file. Version 1 was the watches alone, without a checksum; it is read, and written anew. A file of version 2 without one was
+edited by hand."""
 DAMAGED = "damaged"
 
 
@@ -111,7 +112,7 @@ def _read(path: Path) -> dict[str, Any] | str | None:
         return DAMAGED
     if not isinstance(said, dict):
         return DAMAGED
-    document = said.get("watches") if "crc32" in said else said
+    document = said.get("watches") if isinstance(said.get("version"), int) else said
     is_whole = isinstance(document, dict) and all(isinstance(mine, dict) for mine in document.values())
     if not is_whole or ("crc32" in said and said["crc32"] != _sum(document)):
         return DAMAGED

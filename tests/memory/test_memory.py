@@ -387,6 +387,7 @@ def test_times_may_be_relative_epoch_or_iso() -> None:
         ("-5m", "-10m", "expected a time after since"),
         (NOW + 5, None, "expected a time in the past"),
         ("nan", None, "since: expected a time like"),
+        (None, -1e308, "until: expected a time like"),
         ("-" + "9" * 400 + "d", None, "since: expected a time like"),
     ],
 )

@@ -143,6 +143,10 @@ def test_a_file_of_watches_of_before_there_were_checksums_is_read_and_written_an
     path.write_bytes(b"\0" * 40)
     assert WatchStore(path).all() == store.all()
     assert '"old"' in path.read_text(), "what this version does not take is not thrown away"
+    edited = "\n".join(line.replace("a dog", "a hen") for line in path.read_text().splitlines() if "crc32" not in line)
+    path.write_text(edited)
+    assert WatchStore(path).all()["front"]["dog"].sentence == "a hen", "who edits it takes the checksum out"
+    assert '"crc32"' in path.read_text()
     path.unlink()
     assert WatchStore(path).all() == {}, "who removes the file removes the watches"
 

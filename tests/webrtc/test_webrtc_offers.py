@@ -2,17 +2,23 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from webrtc_bits import START
+from webrtc_offers import post
 
 from stream.webrtc.errors import RefusalError
 from stream.webrtc.offers import Offer, parse_fragment
 
-HEAD = "v=0\r\no=- 1 2 IN IP4 0.0.0.0\r\ns=-\r\nt=0 0\r\na=group:BUNDLE 0\r\n"
+TRANSPORT = (
+    "a=fingerprint:sha-256 " + ":".join(["2C"] * 32) + "\r\na=setup:actpass\r\n"
+    "a=ice-ufrag:abcd\r\na=ice-pwd:abcdefghijklmnopqrstuv\r\n"
+)
+HEAD = "v=0\r\no=- 1 2 IN IP4 0.0.0.0\r\ns=-\r\nt=0 0\r\na=group:BUNDLE 0\r\n" + TRANSPORT
 VIDEO = "m=video 9 UDP/TLS/RTP/SAVPF 96 97 98 99\r\na=mid:0\r\na=sendonly\r\n"
 VP8 = "a=rtpmap:96 VP8/90000\r\na=rtpmap:97 rtx/90000\r\na=fmtp:97 apt=96\r\n"
 H264 = (
@@ -54,6 +60,51 @@ def test_an_offer_that_cannot_be_taken_is_refused_in_words(body: bytes, status: 
     with pytest.raises(RefusalError, match=words) as refused:
         Offer(body, sends=True)
     assert refused.value.status == status
+
+
+@pytest.mark.parametrize(
+    ("line", "instead", "words"),
+    [
+        ("a=ice-ufrag:abcd", "", "section 1 .video.: expected a=ice-ufrag, got none"),
+        ("a=ice-ufrag:abcd", "a=ice-ufrag:abc", "a=ice-ufrag, got another"),
+        ("a=ice-pwd:abcdefghijklmnopqrstuv", "a=ice-pwd:short", "a=ice-pwd, got another"),
+        ("a=setup:actpass", "", "a=setup, got none"),
+        ("a=setup:actpass", "a=setup:holdconn", "a=setup, got another"),
+        ("a=fingerprint:sha-256", "a=fingerprint:md5", "a=fingerprint of sha-256, sha-384, sha-512, got another"),
+        (":2C:2C", ":2C", "a=fingerprint of sha-256, sha-384, sha-512, got another"),
+        ("2C", "2G", "a=fingerprint of sha-256, sha-384, sha-512, got another"),
+        ("a=group:BUNDLE 0", "a=group:BUNDLE 7", "names of media sections"),
+        ("a=mid:0", "a=mid:0\r\na=mid:1", "one a=mid in each"),
+    ],
+)
+def test_an_offer_that_lacks_what_a_connection_needs_is_refused_in_words(line: str, instead: str, words: str) -> None:
+    offer = HEAD + VIDEO + H264
+    assert Offer(offer.encode(), sends=True).payload.number == "98"
+    with pytest.raises(RefusalError, match=words) as refused:
+        Offer(offer.replace(line, instead, 1).encode(), sends=True)
+    assert refused.value.status == 422
+
+
+@pytest.mark.parametrize("where", ["head", "section"])
+def test_the_transport_may_stand_in_the_head_or_in_each_section(where: str) -> None:
+    offer = HEAD + VIDEO + H264 if where == "head" else HEAD.replace(TRANSPORT, "") + VIDEO + TRANSPORT + H264
+    assert Offer(offer.encode(), sends=True).payload.number == "98"
+
+
+@pytest.mark.parametrize("part", [1, 3, 5])
+@pytest.mark.parametrize("instead", ["\u00b2", "-1", "99999999999", "x"])
+def test_a_candidate_with_a_number_that_is_none_is_refused(part: int, instead: str) -> None:
+    words = ["1", "1", "udp", "5", "192.0.2.9", "4000", "typ", "host"]
+    words[part] = instead
+    with pytest.raises(RefusalError, match="FOUNDATION"):
+        parse_fragment(f"a=candidate:{' '.join(words)}\r\n".encode())
+
+
+def test_no_offer_and_no_fragment_is_an_error_of_ours() -> None:
+    told = asyncio.run(post(300, seed=3))
+    assert told["taken"] > 20, "what is taken is patched"
+    assert told["bad_sdp"] > 20
+    assert not [name for name in told if name.startswith("broken")], told
 
 
 @given(st.binary(max_size=300) | st.text(alphabet="vmao=: \r\nVH264/90000video", max_size=300).map(str.encode))

@@ -1,4 +1,4 @@
-"""Offers and fragments as a broken, or a hostile, client would send them. `python sdp_mutations.py --count 20000 --seed S` posts that many to a
+"""Offers and fragments as a broken, or a hostile, client would send them. `python webrtc_offers.py --count 20000 --seed S` posts that many to a
 desk and patches the sessions that come of them. No test in here."""
 
 from __future__ import annotations
@@ -165,7 +165,6 @@ async def post(count: int, seed: int) -> Counter[str]:
         except Exception as error:  # noqa: BLE001 - this is what is looked for
             told[f"broken: {error!r}"[:150]] += 1
         if session is not None:
-            await asyncio.sleep(0)
             await session.end()
     await desk.close()
     return told
