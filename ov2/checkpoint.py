@@ -1,6 +1,6 @@
 """Model folders of the released layout: config.json, safetensors (one file, or shards with an index), preprocessor and tokenizer files.
 
-In: a folder, or the name of a bundled one. Out: an `OV2Model`, and back. Whatever is wrong with a folder is a
+In: a folder, or the name of a bundled one. Out: what an `OV2Model` is made of, and back. Whatever is wrong with a folder is a
 `CheckpointError` that says what was expected and what came.
 """
 
@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +17,6 @@ from torch import Tensor
 
 from ov2.config import OV2Config
 from ov2.errors import CheckpointError
-from ov2.model import OV2Model
 from ov2.pixels import CLIP_MEAN, CLIP_STD
 
 CONFIG = "config.json"
@@ -47,13 +46,15 @@ def find(path: str | Path) -> Path:
     raise CheckpointError(f"model {path}: expected a folder or a bundled checkpoint ({names}), found neither; set `model`")
 
 
-def load(path: str | Path, *, dtype: torch.dtype, device: torch.device) -> OV2Model:
-    """Load a checkpoint in evaluation mode."""
-    folder = find(path)
-    config = OV2Config.from_dict(read_json(folder / CONFIG))
-    with torch.device("meta"):
-        model = OV2Model(config)
-    wanted = {name: parameter.shape for name, parameter in model.state_dict().items()}
+def read_config(folder: Path) -> OV2Config:
+    """What `config.json` says."""
+    return OV2Config.from_dict(read_json(folder / CONFIG))
+
+
+def read_weights(
+    folder: Path, config: OV2Config, wanted: Mapping[str, torch.Size], *, dtype: torch.dtype, device: torch.device
+) -> dict[str, Tensor]:
+    """The weights of a folder by name; all that are `wanted`, by their shapes, and no others."""
     weights: dict[str, Tensor] = {}
     for file in _weight_files(folder):
         for name, tensor in _tensors(file, device):
@@ -66,16 +67,10 @@ def load(path: str | Path, *, dtype: torch.dtype, device: torch.device) -> OV2Mo
                 )
             weights[name] = tensor.to(dtype)
     _require_same_keys(folder, wanted.keys(), weights.keys())
-    model.load_state_dict(weights, assign=True)
-    model.model.language_model.make_angles(device)
-    model.requires_grad_(requires_grad=True)
-    model.folder = folder
-    model.stream_settings = stream_settings(folder)
-    model.normalisation = _normalisation(folder)
-    return model.eval()
+    return weights
 
 
-def _normalisation(folder: Path) -> tuple[Rgb, Rgb]:
+def read_normalisation(folder: Path) -> tuple[Rgb, Rgb]:
     """Mean and deviation of its pixels, as its preprocessor says; the released ones where it does not."""
     file = folder / PREPROCESSOR
     said = read_json(file) if file.exists() else {}
@@ -98,33 +93,41 @@ def stream_settings(path: str | Path) -> dict[str, Any]:
     return read_json(file) if file.exists() else {}
 
 
-def save(model: OV2Model, folder: Path) -> None:
-    """Write config.json, model.safetensors, preprocessor_config.json, stream.json, and copies of the other small files of the model's
-    own folder. The weights come in one rename: whoever reads meanwhile, or after a crash, has the old ones or the new."""
+def save(
+    folder: Path,
+    *,
+    config: Mapping[str, Any],
+    weights: Mapping[str, Tensor],
+    normalisation: tuple[Rgb, Rgb],
+    stream_settings: Mapping[str, Any],
+    source: Path | None,
+) -> None:
+    """Write config.json, model.safetensors, preprocessor_config.json, stream.json, and copies of the other small files of `source`, the
+    model's own folder. The weights come in one rename: whoever reads meanwhile, or after a crash, has the old ones or the new."""
     from safetensors.torch import save_file
 
     folder.mkdir(parents=True, exist_ok=True)
-    config = {**model.config.to_dict(), "dtype": str(model.dtype).removeprefix("torch.")}
     write_json(folder / CONFIG, config)
-    tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in model.state_dict().items()}
     partial = folder / f"{WEIGHTS}.partial"
-    save_file(tensors, partial, metadata={"format": "pt"})
+    save_file(
+        {name: tensor.detach().cpu().contiguous() for name, tensor in weights.items()}, partial, metadata={"format": "pt"}
+    )
     partial.replace(folder / WEIGHTS)
-    _save_preprocessor(model, folder)
-    if model.stream_settings:
-        write_json(folder / STREAM, model.stream_settings)
-    if model.folder is None or model.folder.resolve() == folder.resolve():
+    _save_preprocessor(folder, normalisation, source)
+    if stream_settings:
+        write_json(folder / STREAM, stream_settings)
+    if source is None or source.resolve() == folder.resolve():
         return
-    for file in model.folder.iterdir():
+    for file in source.iterdir():
         if file.suffix in COPIED and file.name not in {CONFIG, INDEX, STREAM, PREPROCESSOR}:
             shutil.copyfile(file, folder / file.name)
 
 
-def _save_preprocessor(model: OV2Model, folder: Path) -> None:
-    """The normalisation in force, beside whatever else the model's own preprocessor says."""
-    own = model.folder / PREPROCESSOR if model.folder is not None else None
+def _save_preprocessor(folder: Path, normalisation: tuple[Rgb, Rgb], source: Path | None) -> None:
+    """The normalisation in force, beside whatever else the source's preprocessor says."""
+    own = source / PREPROCESSOR if source is not None else None
     kept = read_json(own) if own is not None and own.exists() else {}
-    mean, std = model.normalisation
+    mean, std = normalisation
     write_json(folder / PREPROCESSOR, {**kept, MEAN: list(mean), STD: list(std)})
 
 
@@ -141,8 +144,8 @@ def read_json(file: Path) -> dict[str, Any]:
     return content
 
 
-def write_json(file: Path, content: dict[str, Any]) -> None:
-    file.write_text(json.dumps(content, indent=2, sort_keys=True) + "\n", encoding="utf-8")
+def write_json(file: Path, content: Mapping[str, Any]) -> None:
+    file.write_text(json.dumps(dict(content), indent=2, sort_keys=True) + "\n", encoding="utf-8")
 
 
 def _weight_files(folder: Path) -> list[Path]:

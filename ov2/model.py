@@ -17,6 +17,7 @@ from torch import Tensor, nn
 from torch.nn.functional import linear
 
 from ov2.attention import TreeMask, attend_to
+from ov2.checkpoint import find, read_config, read_normalisation, read_weights, save, stream_settings
 from ov2.config import OV2Config
 from ov2.language import Attend, LanguageModel
 from ov2.pixels import CLIP_MEAN, CLIP_STD
@@ -67,17 +68,29 @@ class OV2Model(nn.Module):
 
         Raises `CheckpointError` when the folder is missing, damaged or of another layout.
         """
-        from ov2.checkpoint import load
-
-        model = load(path, dtype=getattr(torch, dtype) if isinstance(dtype, str) else dtype, device=torch.device(device))
+        folder, dtype, device = find(path), getattr(torch, dtype) if isinstance(dtype, str) else dtype, torch.device(device)
+        config = read_config(folder)
+        with torch.device("meta"):
+            model = cls(config)
+        wanted = {name: parameter.shape for name, parameter in model.state_dict().items()}
+        model.load_state_dict(read_weights(folder, config, wanted, dtype=dtype, device=device), assign=True)
+        model.model.language_model.make_angles(device)
+        model.requires_grad_(requires_grad=True).eval()
+        model.folder, model.stream_settings = folder, stream_settings(folder)
+        model.normalisation = read_normalisation(folder)
         quantise_weights(model.model.language_model, weights, model.device.type)
         return model
 
     def save_pretrained(self, path: str | Path) -> None:
         """Write the released layout, with the tokenizer files of the folder it was loaded from."""
-        from ov2.checkpoint import save
-
-        save(self, Path(path))
+        save(
+            Path(path),
+            config={**self.config.to_dict(), "dtype": str(self.dtype).removeprefix("torch.")},
+            weights=self.state_dict(),
+            normalisation=self.normalisation,
+            stream_settings=self.stream_settings,
+            source=self.folder,
+        )
 
     @property
     def device(self) -> torch.device:

@@ -5,7 +5,8 @@ from ov2_kernels.cascade_attention import cascade_attention
 from ov2_kernels.gather import Scales, page_slots
 from ov2_kernels.group_attention import group_attention, rotate_interleaved
 from ov2_kernels.paged_attention import paged_attention
-from ov2_kernels.patchify import PictureTaps, patchify
+from ov2_kernels.patchify import patchify
+from ov2_kernels.planes import PictureTaps
 from ov2_kernels.quantise import quantise_kv
 
 __all__ = [

@@ -10,34 +10,14 @@ Shape letters: H and W sides of a plane, R and C output rows and columns, B bloc
 
 from __future__ import annotations
 
-from typing import NamedTuple
-
 import torch
 from torch import Tensor
 
 from ov2_kernels.dispatch import runs_kernel
+from ov2_kernels.planes import PATCH_PX, PATCH_VALUES, PictureTaps, Planes
 
-PATCH_PX = 14
 BLOCK_PX = 28
-BLOCK_PATCHES = 4
-PATCH_VALUES = 3 * PATCH_PX * PATCH_PX
 CHANNEL_MAX = 255.0
-Planes = tuple[Tensor, Tensor, Tensor]
-"""Luma, blue and red difference: uint8 [H, W], samples of a row adjacent, rows at any stride."""
-
-
-class PictureTaps(NamedTuple):
-    """Which source samples make each output sample: starts int32 [n], weights int32 [n, taps] adding to 256; of rows and columns of luma,
-    and of chroma, which goes to half the output's size. Every tap lies inside its plane."""
-
-    row_start: Tensor
-    row_weights: Tensor
-    col_start: Tensor
-    col_weights: Tensor
-    half_row_start: Tensor
-    half_row_weights: Tensor
-    half_col_start: Tensor
-    half_col_weights: Tensor
 
 
 def patchify(

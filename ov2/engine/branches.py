@@ -14,30 +14,13 @@ The session shares its pages with either, and stays as it is.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 
+from ov2.engine.branch import Branch
 from ov2.engine.prefill import Chunk, ChunkedPrefill
-from ov2.engine.work import Question
+from ov2.engine.stream_state import Question
 from ov2.kv_sequence import KVSequence
 from ov2.segment import EncodedGroup, Segment
 from ov2.window import span_of
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Branch:
-    """`context`: what is seen; `prompt`: tokens of peek and question. `span_s`, `group_ids`, `zero_s` as in `Started`;
-    `num_older_tokens` that are written for this question. Close it: its pages go back."""
-
-    context: KVSequence
-    prompt: list[int]
-    span_s: tuple[float, float] | None
-    group_ids: tuple[int, ...]
-    zero_s: float
-    num_older_tokens: int = 0
-
-    def close(self) -> None:
-        """Closing twice is fine."""
-        self.context.close()
 
 
 def the_window(question: Question, prompt: list[int]) -> Branch:

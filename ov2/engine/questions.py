@@ -11,10 +11,12 @@ from functools import partial
 
 from torch import Tensor
 
-from ov2.engine.branches import Branch, beside_the_window, instead_of_the_window, older_passage, the_window
+from ov2.engine.branch import Branch
+from ov2.engine.branches import beside_the_window, instead_of_the_window, older_passage, the_window
 from ov2.engine.prefill import Chunk, ChunkedPrefill
 from ov2.engine.state import EngineState, Work
-from ov2.engine.work import Ended, Question, Recalled, Started
+from ov2.engine.stream_state import Question
+from ov2.engine.work import Ended, Recalled, Started
 from ov2.token_stream import TokenStream
 
 

@@ -27,12 +27,13 @@ from ov2.engine.groups import Groups
 from ov2.engine.parts import Part, Parts
 from ov2.engine.questions import Questions
 from ov2.engine.renewals import Renewals
+from ov2.engine.score_request import ScoreRequest
 from ov2.engine.scoring import Scoring
 from ov2.engine.settings import LEAST_STEP_TOKENS, EngineSettings
 from ov2.engine.state import EngineState, WorkQueue
-from ov2.engine.stream_state import StreamState
+from ov2.engine.stream_state import Question, StreamState
 from ov2.engine.watchers import Watchers
-from ov2.engine.work import PendingGroup, Question, Recalled, ScoreRequest
+from ov2.engine.work import PendingGroup, Recalled
 from ov2.engine.yes_no import YesNoScorer
 from ov2.errors import ClosedError, SessionError
 from ov2.forward import forward

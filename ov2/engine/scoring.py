@@ -12,8 +12,8 @@ from functools import partial
 from torch import Tensor
 
 from ov2.engine.prefill import Chunk, ChunkedPrefill
+from ov2.engine.score_request import ScoredStatement, ScoreRequest
 from ov2.engine.state import EngineState, Work
-from ov2.engine.work import ScoredStatement, ScoreRequest
 from ov2.engine.yes_no import YesNoScorer
 from ov2.errors import CapacityError
 

@@ -14,9 +14,9 @@ from torch import Tensor
 from ov2.engine.barrier import Barrier
 from ov2.engine.figures import EngineStats, Tally, percentiles_ms
 from ov2.engine.prefill import ChunkedPrefill
+from ov2.engine.score_request import ScoreRequest
 from ov2.engine.settings import EngineSettings
-from ov2.engine.stream_state import StreamState
-from ov2.engine.work import Question, ScoreRequest
+from ov2.engine.stream_state import Question, StreamState
 from ov2.kv_sequence import KVSequence
 from ov2.model import OV2Model
 from ov2.pages import PagePool

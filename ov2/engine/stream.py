@@ -11,12 +11,13 @@ import queue
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future
 from types import TracebackType
-from typing import TYPE_CHECKING
+from typing import Protocol, TypeVar
 
 from ov2.canvas import CanvasGroup
 from ov2.engine.scheduler import Scheduler
-from ov2.engine.stream_state import StreamState
-from ov2.engine.work import Ended, Output, PendingGroup, Question, Recalled, ScoreRequest, Started
+from ov2.engine.score_request import ScoreRequest
+from ov2.engine.stream_state import Question, StreamState
+from ov2.engine.work import Ended, Output, PendingGroup, Recalled, Started
 from ov2.errors import ClosedError, PromptError, SessionError
 from ov2.prompt import question_tokens
 from ov2.sampling import Sampling
@@ -24,16 +25,32 @@ from ov2.segment import EncodedGroup
 from ov2.session_settings import Limits
 from ov2.text import TextTokenizer
 
-if TYPE_CHECKING:
-    from ov2.engine.engine import Engine
-
 log = logging.getLogger(__name__)
+Result = TypeVar("Result")
+
+
+class DeviceThread(Protocol):
+    """What a stream needs of the engine (`ov2.engine.engine.Engine`)."""
+
+    @property
+    def alive(self) -> bool: ...
+
+    @property
+    def has_ended(self) -> bool: ...
+
+    def call(self, work: Callable[[], Result]) -> Result: ...
+
+    def post(self, work: Callable[[], None]) -> None: ...
+
+    def take_question(self) -> None: ...
+
+    def end_question(self) -> None: ...
 
 
 class Stream:
     """One stream of an engine, for any thread."""
 
-    def __init__(self, engine: Engine, scheduler: Scheduler, text: TextTokenizer, line: StreamState) -> None:
+    def __init__(self, engine: DeviceThread, scheduler: Scheduler, text: TextTokenizer, line: StreamState) -> None:
         self._engine, self._scheduler, self._text, self._line = engine, scheduler, text, line
 
     @property
@@ -221,7 +238,7 @@ class Reply(Iterator[str]):
     first token, `finish_reason` (`stop`, `length`, `cancelled`). Iterating raises `PromptError` or `SessionError` when it failed.
     """
 
-    def __init__(self, question: Question, told: queue.SimpleQueue[Output], engine: Engine) -> None:
+    def __init__(self, question: Question, told: queue.SimpleQueue[Output], engine: DeviceThread) -> None:
         self._question, self._told, self._engine = question, told, engine
         self.started: Started | None = None
         self.ended: Ended | None = None

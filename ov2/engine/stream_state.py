@@ -6,20 +6,27 @@ has lost its pages, the groups come again.
 
 from __future__ import annotations
 
+import time
 from collections import Counter, deque
+from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass, field
 
+from ov2.canvas import CanvasGroup
+from ov2.engine.branch import Branch
 from ov2.engine.prefill import Chunk, ChunkedPrefill
-from ov2.engine.work import PendingGroup, Question
+from ov2.engine.work import Output, PendingGroup, Recalled
+from ov2.errors import RequestError
 from ov2.kv_sequence import KVSequence
 from ov2.model import OV2Model
 from ov2.pages import PagePool
 from ov2.prompt import system_tokens
+from ov2.sampling import Sampling
 from ov2.segment import EncodedGroup
 from ov2.session import begin_sequence
 from ov2.session_settings import Limits
 from ov2.text import TextTokenizer
+from ov2.token_stream import TokenStream
 from ov2.window import Window
 
 
@@ -215,3 +222,43 @@ class StreamState:
             self.draft = None
         self.drop_renewal()
         self.window.context.close()
+
+
+@dataclass(slots=True, eq=False, kw_only=True)
+class Question:
+    """A question, then its answer. `after`: groups of its stream that come first. `renewals`: how many there had been when it began to
+    wait for one. `older`: the branch as it will be, while older groups are written for it. `cancelled` may be set by any thread;
+    `has_ended` once it was told; `error`: why it is to fail."""
+
+    line: StreamState
+    tail: Sequence[int]
+    sampling: Sampling
+    tell: Callable[[Output], None]
+    peek: CanvasGroup | None = None
+    since_s: float | None = None
+    until_s: float | None = None
+    recalled: Sequence[Recalled] = ()
+    beside: bool = False
+    after: int = 0
+    asked_s: float = field(default_factory=time.perf_counter)
+    encoded: EncodedGroup | None = None
+    older: Branch | None = None
+    passage: ChunkedPrefill | None = None
+    wording: TokenStream | None = None
+    first_token_s: float | None = None
+    queue_s: float = 0.0
+    renewals: int | None = None
+    cancelled: bool = False
+    has_ended: bool = False
+    error: Exception | None = None
+
+    def fail(self, cause: Exception) -> None:
+        """Its listener raised: let it end at the next step."""
+        self.error = RequestError(f"question: expected it to be listened to, got {type(cause).__name__}: {cause}")
+        self.error.__cause__ = cause
+        self.cancelled = True
+
+    @property
+    def contexts(self) -> list[KVSequence]:
+        """Those whose pages it holds."""
+        return [part.context for part in (self.passage, self.older) if part is not None]

@@ -14,7 +14,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from ov2.engine.work import Question as Asked
+from ov2.engine.stream_state import Question as Asked
 from ov2.sampling import Sampling
 from stream.errors import ServiceError
 from stream.events.event import Evidence

@@ -6,21 +6,20 @@ In: wishes, as `stream.events.incoming` read them. Out: calls of the service. Ra
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable, Mapping
+from typing import Any, Protocol
 
 from pydantic import BaseModel, ValidationError
 
+from stream.camera.camera import Camera
 from stream.camera.errors import QuestionError
-from stream.camera.question import Bridge, Finished, Refused
+from stream.camera.question import Bridge, Finished, Item, Question, Refused
 from stream.events.incoming import Handlers
-from stream.serve.alerts import FEATURES
+from stream.serve.alerts import FEATURES, Alerts
 from stream.serve.errors import WatchError
-from stream.serve.wire import AskRequest
+from stream.serve.watches import WatchKeeper
+from stream.serve.wire import AskRequest, WatchStatus
 from stream.watch.settings import WatchName, WatchSettings
-
-if TYPE_CHECKING:
-    from stream.serve.service import Service
 
 
 class _NamedWatch(BaseModel):
@@ -28,6 +27,26 @@ class _NamedWatch(BaseModel):
 
     name: WatchName
     settings: WatchSettings
+
+
+class Service(Protocol):
+    """What they ask of the service (`stream.serve.service.Service`)."""
+
+    @property
+    def alerts(self) -> Alerts: ...
+
+    @property
+    def watches(self) -> WatchKeeper: ...
+
+    def camera(self, name: str) -> Camera: ...
+
+    def put_watch(self, camera: str, name: str, settings: WatchSettings) -> WatchStatus: ...
+
+    def remove_watch(self, camera: str, name: str) -> None: ...
+
+    async def ask(
+        self, camera: str, request: AskRequest, tell: Callable[[Item], None], *, via: str = "http", name: str | None = None
+    ) -> Question: ...
 
 
 class MqttRequests:

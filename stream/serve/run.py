@@ -8,9 +8,7 @@ when the model's thread died. What cannot start raises, the quick checks first: 
 from __future__ import annotations
 
 import asyncio
-import os
 import signal
-import socket
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -19,13 +17,10 @@ from typing import TYPE_CHECKING
 from stream.config.configuration import Config, ModelSettings
 from stream.config.folders import check_recordings, lock_data
 from stream.private_file import write_private
-from stream.serve.errors import StartError
+from stream.serve.listening import listen
 
 if TYPE_CHECKING:
     from ov2.model import OV2Model
-
-BACKLOG = 1024
-"""Connections that may wait to be taken; the system may allow fewer."""
 
 
 def serve(config: Config, *, ready: Callable[[str], None] = lambda line: None) -> int:
@@ -53,21 +48,6 @@ def load_model(settings: ModelSettings) -> OV2Model:
     return OV2Model.from_pretrained(
         settings.path, dtype=settings.dtype, device=settings.device, weights=settings.weights
     ).eval()
-
-
-def listen(host: str, port: int) -> socket.socket:
-    """A listening socket; port 0 finds a free one. Raises `StartError` when it cannot be had."""
-    listening = socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET, socket.SOCK_STREAM)
-    listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-    try:
-        listening.bind((host, port))
-        listening.listen(BACKLOG)
-    except (OSError, UnicodeError) as error:  # UnicodeError: a name that cannot be one
-        listening.close()
-        number = error.errno if isinstance(error, OSError) else None
-        why = os.strerror(number).lower() if number and number > 0 else str(error)
-        raise StartError(f"server: expected to listen on {host}:{port}, got: {why}; set server.port or --port") from None
-    return listening
 
 
 def write_ready(path: Path | None, line: str) -> None:

@@ -24,8 +24,8 @@ from stream.config.configuration import Config, ServerSettings
 from stream.config.host_names import ANY_HOST, is_loopback
 from stream.serve.app import create_app
 from stream.serve.connection import Connection
+from stream.serve.listening import BACKLOG
 from stream.serve.places import Places
-from stream.serve.run import BACKLOG
 from stream.serve.service import Service
 from stream.serve.turns import InTurns
 

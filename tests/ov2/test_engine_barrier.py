@@ -19,8 +19,9 @@ from waiting import until
 from ov2.canvas import CanvasGroup
 from ov2.engine import Engine, EngineSettings, Stream
 from ov2.engine.scheduler import Scheduler
-from ov2.engine.stream_state import StreamState
-from ov2.engine.work import Ended, Output, PendingGroup, Question, ScoreRequest, Started
+from ov2.engine.score_request import ScoreRequest
+from ov2.engine.stream_state import Question, StreamState
+from ov2.engine.work import Ended, Output, PendingGroup, Started
 from ov2.errors import ClosedError, PoolError, PromptError, RequestError, SessionError
 from ov2.pages import PagePool
 from ov2.prompt import question_tokens

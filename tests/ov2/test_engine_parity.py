@@ -17,9 +17,10 @@ from small_model import byte_tokenizer, made_group
 from ov2.engine import EngineSettings
 from ov2.engine.questions import Questions
 from ov2.engine.scheduler import Scheduler
+from ov2.engine.score_request import ScoredStatement, ScoreRequest
 from ov2.engine.scoring import Scoring
-from ov2.engine.stream_state import StreamState
-from ov2.engine.work import Ended, Output, PendingGroup, Question, Recalled, ScoredStatement, ScoreRequest
+from ov2.engine.stream_state import Question, StreamState
+from ov2.engine.work import Ended, Output, PendingGroup, Recalled
 from ov2.model import OV2Model
 from ov2.prompt import question_tokens
 from ov2.sampling import Sampling

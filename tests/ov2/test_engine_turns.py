@@ -9,8 +9,8 @@ from engine_fixtures import LIMITS, WAIT_S, model, text
 from small_model import made_group
 
 from ov2.engine import Engine, EngineSettings, admission, scheduler
-from ov2.engine.stream_state import StreamState
-from ov2.engine.work import Ended, Output, PendingGroup, Question, Started
+from ov2.engine.stream_state import Question, StreamState
+from ov2.engine.work import Ended, Output, PendingGroup, Started
 from ov2.errors import SessionError
 from ov2.model import OV2Model
 from ov2.prompt import question_tokens

@@ -21,7 +21,8 @@ from small_model import byte_tokenizer_json, small_model
 
 from stream.config.configuration import ModelSettings, parse
 from stream.errors import StreamError
-from stream.serve.run import listen, load_model
+from stream.serve.listening import listen
+from stream.serve.run import load_model
 from stream.serve.runner import Runner
 
 WAIT_S = 60.0

@@ -15,9 +15,8 @@ from typing import Any
 
 from ov2_bench.errors import RunError
 from ov2_bench.faults.schedule import OF_BROKER, Fault, FaultKind, draw_faults
-from ov2_bench.faults.subscriber import Told, key_of
+from ov2_bench.faults.subscriber import EVENTS, Told, key_of
 from ov2_bench.faults.testbed import FaultSettings, Testbed, open_testbed
-from ov2_bench.faults.verdict import EVENTS
 
 READ_EVERY_S = 0.5
 FIRST_EVENT_S = 60.0

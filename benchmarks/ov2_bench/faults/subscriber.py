@@ -86,3 +86,6 @@ class Subscriber:
             return
         body = json.loads(message.payload)
         self._told.append(Told(key_of(body), body["after"]["camera"], bool(body.get("duplicate")), bool(message.dup)))
+
+
+EVENTS = frozenset({"boundary", "watch"})

@@ -11,13 +11,12 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from ov2_bench.faults.schedule import FaultKind
-from ov2_bench.faults.subscriber import key_of
+from ov2_bench.faults.subscriber import EVENTS, key_of
 
 if TYPE_CHECKING:
     from ov2_bench.faults.run import FaultRun
     from ov2_bench.faults.subscriber import Told
 
-EVENTS = frozenset({"boundary", "watch"})
 PROMISES = (
     "missing",
     "unwritten",

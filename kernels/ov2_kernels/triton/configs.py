@@ -51,7 +51,7 @@ _TABLE = {
     ("decode", 64, _SINGLE): Config(16, 64, 4, 2),
     ("decode", 128, _SINGLE): Config(16, 32, 8, 2),
 }
-"""Fits the shared memory of every device since Ampere; tests/test_kernels_builds.py builds them all."""
+"""Fits the shared memory of every device since Ampere; tests/support/kernel_builds.py builds them all."""
 
 
 def config_for(operation: str, head_size: int, dtype: torch.dtype, device: torch.device) -> Config:

@@ -20,7 +20,7 @@ from ov2_kernels.triton.configs import Config
 from ov2_kernels.triton.launch import launch
 
 if TYPE_CHECKING:
-    from ov2_kernels.patchify import PictureTaps, Planes
+    from ov2_kernels.planes import PictureTaps, Planes
 
 _PATCH = Config(1, 1, 4, 1)
 
@@ -121,7 +121,7 @@ def patchify(
     out_PX: Tensor | None = None,
 ) -> Tensor:
     """The kernel behind `ov2_kernels.patchify`. `out_PX`: where to write, if not to a tensor of its own."""
-    from ov2_kernels.patchify import BLOCK_PATCHES, PATCH_PX, PATCH_VALUES
+    from ov2_kernels.planes import BLOCK_PATCHES, PATCH_PX, PATCH_VALUES
 
     num_patches = BLOCK_PATCHES * blocks_B2.shape[0]
     if out_PX is None:
