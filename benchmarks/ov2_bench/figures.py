@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from trainer.world import World
 
 BIN_S = 0.5
-"""Bins of the tokenizer's quota (DESIGN 3)."""
+"""Bins of the tokenizer's quota (half a second)."""
 SMALL_BYTES, LARGE_BYTES = 100, 2000
 DPI = 80
 _COLOURS = {"bytes": "tab:blue", "log": "tab:orange", "complexity": "tab:green"}

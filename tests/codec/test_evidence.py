@@ -33,7 +33,7 @@ def luma(frame: DecodedFrame) -> np.ndarray:
 
 
 def truth(frame: DecodedFrame, previous: DecodedFrame) -> tuple[np.ndarray, np.ndarray]:
-    """Motion and residual, pixel by pixel, from the definition in DESIGN 4."""
+    """Motion and residual, pixel by pixel, from their definition."""
     now, then = luma(frame), luma(previous)
     height, width = now.shape
     rows, columns = -(-height // 16), -(-width // 16)

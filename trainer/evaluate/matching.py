@@ -3,8 +3,8 @@
 In: true times and told times of one or more streams. Out: precision, recall, F1, median delay, and the same by chance.
 
 A change that was told is right when it was told at most `TOLERANCE_S` after a true boundary (and never before one, but for
-`EARLY_S` of rounding); each boundary takes the first that is still free, so that one telling is right once. DESIGN 9 promises
-less than a second, so a second is the tolerance. By chance: the same tellings moved round the stream's own length, by several
+`EARLY_S` of rounding); each boundary takes the first that is still free, so that one telling is right once. A boundary alert
+promises less than a second, so a second is the tolerance. By chance: the same tellings moved round the stream's own length, by several
 shifts; a detector that knows nothing scores the same moved as unmoved.
 """
 
