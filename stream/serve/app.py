@@ -16,7 +16,7 @@ from fastapi import FastAPI, Header, Query, Request
 from fastapi.responses import HTMLResponse, JSONResponse, StreamingResponse
 from starlette.responses import Response
 
-from stream.refusals import Refusal, Responses, anywhere, refusals
+from stream.refusals import Refusal, Responses, anywhere, refusals, schemas
 from stream.serve import config
 from stream.serve.apipage import api_page
 from stream.serve.bearer import BearerGuard, is_stranger
@@ -156,6 +156,7 @@ def _description(app: FastAPI) -> dict[str, Any]:
                 del operation["responses"]["422"]
         for name in ("HTTPValidationError", "ValidationError"):
             schema["components"]["schemas"].pop(name, None)
+        schema["components"]["schemas"] |= schemas()
     return app.openapi_schema or {}
 
 
