@@ -1,4 +1,4 @@
-"""Model folders of the released layout: config.json, safetensors (one file, or shards with an index), tokenizer files.
+"""Model folders of the released layout: config.json, safetensors (one file, or shards with an index), preprocessor and tokenizer files.
 
 In: a folder, or the name of a bundled one. Out: an `OV2Model`, and back. Whatever is wrong with a folder is a
 `CheckpointError` that says what was expected and what came.
@@ -26,6 +26,11 @@ INDEX = "model.safetensors.index.json"
 PREPROCESSOR = "preprocessor_config.json"
 STREAM = "stream.json"
 """Tokenizer settings and limits that the checkpoint was trained with; ours, absent from released folders."""
+MEAN, STD = "image_mean", "image_std"
+"""Keys of the preprocessor's file, as transformers names them."""
+COPIED = {".json", ".txt", ".jinja", ".npz"}
+"""Small files that travel with the weights: tokenizer, chat template, and the memory that `memory` in stream.json speaks of."""
+Rgb = tuple[float, float, float]
 BUNDLED = Path(__file__).parent / "checkpoints"
 NAMED_KEYS = 4
 """Keys named in an error before the rest are only counted."""
@@ -66,11 +71,25 @@ def load(path: str | Path, *, dtype: torch.dtype, device: torch.device) -> OV2Mo
     model.requires_grad_(requires_grad=True)
     model.folder = folder
     model.stream_settings = stream_settings(folder)
-    if (folder / PREPROCESSOR).exists():
-        pixels = read_json(folder / PREPROCESSOR)
-        mean, std = (tuple(pixels.get(key) or value) for key, value in (("image_mean", CLIP_MEAN), ("image_std", CLIP_STD)))
-        model.normalisation = (mean, std)
+    model.normalisation = _normalisation(folder)
     return model.eval()
+
+
+def _normalisation(folder: Path) -> tuple[Rgb, Rgb]:
+    """Mean and deviation of its pixels, as its preprocessor says; the released ones where it does not."""
+    file = folder / PREPROCESSOR
+    said = read_json(file) if file.exists() else {}
+    found = []
+    for key, released in ((MEAN, CLIP_MEAN), (STD, CLIP_STD)):
+        values = said.get(key) or released
+        if not (
+            isinstance(values, list | tuple)
+            and len(values) == len(released)
+            and all(isinstance(v, int | float) for v in values)
+        ):
+            raise CheckpointError(f"{file}: expected {key} to be three numbers, got {values}")
+        found.append((values[0], values[1], values[2]))
+    return found[0], found[1]
 
 
 def stream_settings(path: str | Path) -> dict[str, Any]:
@@ -80,21 +99,33 @@ def stream_settings(path: str | Path) -> dict[str, Any]:
 
 
 def save(model: OV2Model, folder: Path) -> None:
-    """Write config.json, model.safetensors, stream.json, and copies of the other small files of the model's own folder."""
+    """Write config.json, model.safetensors, preprocessor_config.json, stream.json, and copies of the other small files of the model's
+    own folder. The weights come in one rename: whoever reads meanwhile, or after a crash, has the old ones or the new."""
     from safetensors.torch import save_file
 
     folder.mkdir(parents=True, exist_ok=True)
     config = {**model.config.to_dict(), "dtype": str(model.dtype).removeprefix("torch.")}
     write_json(folder / CONFIG, config)
     tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in model.state_dict().items()}
-    save_file(tensors, folder / WEIGHTS, metadata={"format": "pt"})
+    partial = folder / f"{WEIGHTS}.partial"
+    save_file(tensors, partial, metadata={"format": "pt"})
+    partial.replace(folder / WEIGHTS)
+    _save_preprocessor(model, folder)
     if model.stream_settings:
         write_json(folder / STREAM, model.stream_settings)
     if model.folder is None or model.folder.resolve() == folder.resolve():
         return
     for file in model.folder.iterdir():
-        if file.suffix in {".json", ".txt", ".jinja"} and file.name not in {CONFIG, INDEX, STREAM}:
+        if file.suffix in COPIED and file.name not in {CONFIG, INDEX, STREAM, PREPROCESSOR}:
             shutil.copyfile(file, folder / file.name)
+
+
+def _save_preprocessor(model: OV2Model, folder: Path) -> None:
+    """The normalisation in force, beside whatever else the model's own preprocessor says."""
+    own = model.folder / PREPROCESSOR if model.folder is not None else None
+    kept = read_json(own) if own is not None and own.exists() else {}
+    mean, std = model.normalisation
+    write_json(folder / PREPROCESSOR, {**kept, MEAN: list(mean), STD: list(std)})
 
 
 def read_json(file: Path) -> dict[str, Any]:

@@ -33,9 +33,7 @@ class VisionInputs:
     patch_positions: Tensor
 
 
-def patches_from_canvases(
-    canvases: np.ndarray, mean: Sequence[float] = CLIP_MEAN, std: Sequence[float] = CLIP_STD
-) -> tuple[Tensor, Tensor]:
+def patches_from_canvases(canvases: np.ndarray, mean: Sequence[float], std: Sequence[float]) -> tuple[Tensor, Tensor]:
     """Patches [P, X] float32 and grid [[N, H/14, W/14]] of canvases uint8 [N, H, W, 3], RGB."""
     num, height, width, channels = canvases.shape
     pixels_NHWC = torch.from_numpy(np.ascontiguousarray(canvases)).float().div_(CHANNEL_MAX)
@@ -45,8 +43,9 @@ def patches_from_canvases(
     return patches_PX, torch.tensor([[num, height // PATCH_PX, width // PATCH_PX]])
 
 
-def vision_inputs(group: CanvasGroup, mean: Sequence[float] = CLIP_MEAN, std: Sequence[float] = CLIP_STD) -> VisionInputs:
-    """The model's view of one group: one grid row, its canvases together."""
+def vision_inputs(group: CanvasGroup, mean: Sequence[float], std: Sequence[float]) -> VisionInputs:
+    """The model's view of one group: one grid row, its canvases together. `mean`, `std`: the checkpoint's
+    (`OV2Model.normalisation`); there is no default, so that nobody looks at pictures in another way than it was trained on."""
     patches_PX, grid_13 = patches_from_canvases(group.canvases, mean, std)
     positions_P3 = torch.from_numpy(group.positions.astype(np.int64))
     positions_P3[:, 0] -= positions_P3[:, 0].min()

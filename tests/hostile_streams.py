@@ -70,9 +70,17 @@ def endless_ts(begin: bytes) -> Iterator[bytes]:
     """A transport stream whose next picture never ends: `begin` is whole transport packets with a programme whose video has `VIDEO_PID`."""
     yield begin
     pes = b"\x00\x00\x01\xe0\x00\x00\x80\x80\x05" + _stamp(10 * 90_000) + START + bytes([0x65, 0x88, 0x84])
-    yield _ts(0, pes.ljust(TS_BYTES - 4, bytes([FILL])), starts=True)
+    first = _next_number(begin)
+    yield _ts(first, pes.ljust(TS_BYTES - 4, bytes([FILL])), starts=True)
     for batch in count():
-        yield b"".join(_ts(1 + batch * 16 + number, bytes([FILL]) * (TS_BYTES - 4)) for number in range(16))
+        yield b"".join(_ts(first + 1 + batch * 16 + number, bytes([FILL]) * (TS_BYTES - 4)) for number in range(16))
+
+
+def _next_number(begin: bytes) -> int:
+    """The continuity counter that follows (H.222.0 2.4.3.3); another one says that something was lost."""
+    packets = [begin[at : at + TS_BYTES] for at in range(0, len(begin), TS_BYTES)]
+    numbers = [packet[3] & 15 for packet in packets if packet[1] << 8 & 0x1F00 | packet[2] == VIDEO_PID]
+    return numbers[-1] + 1 if numbers else 0
 
 
 def _ts(number: int, payload: bytes, *, starts: bool = False) -> bytes:

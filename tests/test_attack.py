@@ -195,7 +195,9 @@ def test_one_record_may_be_lost_of_each_kind_and_no_more() -> None:
 def short_run(tmp_path_factory: pytest.TempPathFactory) -> tuple[AttackRun, dict[str, Any], Path]:
     """Every attack once, with a small count, against `ov2 serve`."""
     out = tmp_path_factory.mktemp("attack")
-    settings = AttackSettings(seed=11, attack_s=60.0, out=out, cases=1000, quiet_s=3.0, rest_s=3.0, is_short=True, num_flips=1)
+    settings = AttackSettings(
+        seed=11, attack_s=60.0, out=out, cases=1000, fill_s=0.0, quiet_s=3.0, rest_s=3.0, is_short=True, num_flips=1
+    )
     console = Console(file=(out / "lines.txt").open("w"))
     with console.file:
         run = asyncio.run(run_attack(settings, lambda run: show(run, console)))
@@ -228,7 +230,7 @@ def test_a_run_has_its_contract_a_page_and_a_picture(short_run: tuple[AttackRun,
     assert contract <= set(told)
     assert json.loads(json.dumps(told)) == told
     lines = (out / "lines.txt").read_text()
-    assert "attack" in lines
+    assert "foreign names" in lines
     page = io.StringIO()
     console = Console(width=160, file=page)
     console.print(draw(run))

@@ -182,6 +182,10 @@ def test_a_secret_that_is_no_text_is_refused_with_the_setting(tmp_path: Path, se
         parse({"cameras": {"front": {"url": "rtsp://a:{PASSWORD}@h/x"}}}, {}, tmp_path)
 
 
+def test_a_refusal_is_one_line_whatever_names_hold(tmp_path: Path) -> None:
+    assert refusal(tmp_path / "ov2.yaml", 'cameras: {"a\\nb\\x81": {}}').isprintable()
+
+
 def test_an_address_in_the_wrong_place_is_not_repeated() -> None:
     with pytest.raises(SettingsError) as caught:
         parse({"cameras": {"front": "rtsp://user:secret@host/x"}}, {})
@@ -291,7 +295,7 @@ VARIABLES = st.dictionaries(
 )
 
 
-@settings(max_examples=1000, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
+@settings(max_examples=1000, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
 @given(data=TEXTS, environ=VARIABLES)
 def test_any_bytes_and_any_environment_are_a_configuration_or_a_refusal(
     tmp_path: Path, data: bytes, environ: dict[str, str]

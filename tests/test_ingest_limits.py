@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import av
+import numpy as np
 import pytest
 from child_environment import child_environment
 from clips import write_clip
@@ -36,7 +37,7 @@ from stream.codec.decode import Decoder
 from stream.errors import SettingsError, TooLargeError
 from stream.serve.config import parse
 from stream.sources import Backoff, open_source
-from stream.sources.intake import MAX_OPENING_REQUESTS, MAX_PLAYLIST_BYTES
+from stream.sources.intake import MAX_OPENING_REQUESTS, MAX_PLAYLIST_BYTES, MAX_RENDITIONS
 from stream.sources.joiner import Picture, PictureJoiner
 from stream.sources.limits import IngestLimits
 from stream.sources.options import OpenOptions
@@ -137,13 +138,21 @@ def test_a_playlist_without_end_is_left(site: Site) -> None:
     check(told, reason="large_playlist", setting=f"a playlist of at most {MAX_PLAYLIST_BYTES} bytes")
 
 
-def test_playlists_that_name_themselves_or_thousands_of_others_are_left(site: Site) -> None:
-    named = b"".join(b"#EXT-X-STREAM-INF:BANDWIDTH=1\nself.m3u8?%d\n" % number for number in range(1000))
+@pytest.mark.parametrize("num", [1, 1000])
+def test_playlists_that_name_themselves_or_thousands_of_others_are_left(site: Site, num: int) -> None:
+    named = b"".join(b"#EXT-X-STREAM-INF:BANDWIDTH=1\nself.m3u8?%d\n" % number for number in range(num))
     site.pages["/self.m3u8"] = b"#EXTM3U\n" + named
-    told = became_of(f"{site.url}/self.m3u8")
+    check(became_of(f"{site.url}/self.m3u8"), reason="large_playlist", setting=f"at most {MAX_RENDITIONS} renditions")
+    assert len(site.asked) <= MAX_RENDITIONS + 1
+
+
+def test_segments_without_a_picture_are_left(site: Site, tables: bytes) -> None:
+    named = b"".join(b"#EXTINF:2,\npart.ts?%d\n" % number for number in range(10_000))
+    site.pages["/empty.m3u8"] = b"#EXTM3U\n#EXT-X-TARGETDURATION:2\n" + named + b"#EXT-X-ENDLIST\n"
+    site.pages["/part.ts"] = tables
+    told = became_of(f"{site.url}/empty.m3u8")
     assert f"expected a picture within {MAX_OPENING_REQUESTS} playlists and segments" in told["error"]
-    assert told["peak_mib"] < PEAK_MIB
-    assert len(site.asked) <= MAX_OPENING_REQUESTS
+    assert len(site.asked) == MAX_OPENING_REQUESTS
 
 
 def test_a_segment_that_is_a_playlist_is_not_followed(site: Site) -> None:
@@ -191,7 +200,7 @@ def test_the_service_tells_it_of_the_camera_and_its_neighbour_goes_on(
     camera = serve(Served(lambda served, peer: served.pour(peer, endless_ts(tables))))
     service = start(
         {
-            "bad": {"url": f"tcp://127.0.0.1:{camera.port}", "reconnect": {"first_s": 0.05, "longest_s": 0.1}},
+            "bad": {"url": f"tcp://127.0.0.1:{camera.port}", "reconnect": {"first_s": 0.5, "longest_s": 1.0}},
             "good": {"url": str(video), "loop": True},
         }
     )
@@ -201,8 +210,8 @@ def test_the_service_tells_it_of_the_camera_and_its_neighbour_goes_on(
     assert "next attempt in" in told["reason"] or told["reason"].startswith("attempt")
     before = service.camera("good")
     after = service.camera_when("good", lambda each: each["frames"] > before["frames"] + 10)
-    assert (after["state"], after["reconnects"]) == ("live", 0)
-    assert not after["drops"].get("large_access_unit")
+    assert (after["state"] in ("live", "degraded"), after["reconnects"]) == (True, 0)
+    assert "large_access_unit" not in after["drops"]
 
 
 @pytest.mark.parametrize("codec", ["libx264", "mjpeg"])
@@ -245,16 +254,25 @@ def _ue(value: int) -> str:
     return "0" * (len(code) - 1) + code
 
 
-def test_an_index_that_needs_more_memory_than_the_setting_is_refused(tmp_path: Path) -> None:
-    """Sixty million samples of one size take eight bytes of the file."""
+def test_an_index_that_needs_more_memory_than_there_is_gives_no_picture(tmp_path: Path) -> None:
+    """Sixty million samples of one size take eight bytes of the file, and 4 GB of memory."""
     data = bytearray(write_clip(tmp_path / "clip.mp4").read_bytes())
     sizes, runs, chunks = (data.index(name) + 8 for name in (b"stsz", b"stts", b"stsc"))
     struct.pack_into(">II", data, sizes, 1, 60_000_000)
     struct.pack_into(">III", data, runs, 1, 60_000_000, 1)
     struct.pack_into(">IIII", data, chunks, 1, 1, 60_000_000, 1)
     (tmp_path / "index.mp4").write_bytes(data)
-    told = became_of(str(tmp_path / "index.mp4"), reader_memory_mb=96)
+    told = became_of(str(tmp_path / "index.mp4"))
+    assert told["num_packets"] == 0
+    assert told["peak_mib"] < 700
+
+
+def test_pictures_that_need_more_memory_than_the_setting_are_refused(tmp_path: Path) -> None:
+    noise = np.random.default_rng(0).integers(0, 255, (1080, 1920, 3), dtype=np.uint8)
+    clip = write_clip(tmp_path / "clip.mkv", width=1920, height=1080, num_frames=12, draw=lambda index: noise, qp="0", g="1")
+    told = became_of(str(clip), reader_memory_mb=24)
     check(told, reason="reader_memory", setting="ingest.reader_memory_mb")
+    assert "at most 24 MiB" in told["error"]
 
 
 def test_a_4k_camera_has_room(tmp_path: Path) -> None:

@@ -73,7 +73,7 @@ def test_patches_equal_those_of_painted_canvases_bit_for_bit(size: tuple[int, in
     rows, columns = height // 28, width // 28
     blocks = np.array([(row, column) for row in range(rows) for column in range(columns)])
     blocks = np.random.default_rng(0).permutation(blocks)[:7]
-    expected, _ = patches_from_canvases(painted(frame, width, height, blocks))
+    expected, _ = patches_from_canvases(painted(frame, width, height, blocks), CLIP_MEAN, CLIP_STD)
     planes, taps, matrix = inputs_of(frame, width, height)
     assert torch.equal(patchify(planes, taps, matrix, torch.from_numpy(blocks), MEAN, STD), expected)
     assert torch.equal(run_kernel(frame, width, height, blocks), expected)
@@ -84,13 +84,13 @@ def test_a_decoded_picture_gives_the_same_patches_too(golden: Path) -> None:
     with av.open(str(film)) as container:
         frame = next(container.decode(video=0))
     blocks = np.array([(0, 0), (1, 1), (1, 0)])
-    expected, _ = patches_from_canvases(painted(frame, 84, 56, blocks))
+    expected, _ = patches_from_canvases(painted(frame, 84, 56, blocks), CLIP_MEAN, CLIP_STD)
     assert torch.equal(run_kernel(frame, 84, 56, blocks), expected)
 
 
 def test_patches_come_in_the_type_that_the_model_computes_in() -> None:
     frame, blocks = random_frame(64, 48), np.array([(0, 1)])
-    expected, _ = patches_from_canvases(painted(frame, 56, 28, blocks))
+    expected, _ = patches_from_canvases(painted(frame, 56, 28, blocks), CLIP_MEAN, CLIP_STD)
     assert torch.equal(run_kernel(frame, 56, 28, blocks, torch.float16), expected.half())
     planes, taps, matrix = inputs_of(frame, 56, 28)
     truth = patchify(planes, taps, matrix, torch.from_numpy(blocks), MEAN, STD, torch.bfloat16)

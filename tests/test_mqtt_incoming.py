@@ -80,6 +80,24 @@ def test_a_question_that_makes_no_sense_is_answered_with_what_was_expected(paylo
     assert expected in body["error"]["message"]
 
 
+def test_a_question_that_raises_is_answered_and_the_next_one_too() -> None:
+    replies: list[dict[str, Any]] = []
+
+    async def ask(name: str, camera: str, question: str, more: Mapping[str, Any]) -> None:
+        raise ZeroDivisionError("a bug, at /a/path")
+
+    async def work() -> None:
+        incoming = Incoming("ov2", Handlers(ask=ask, reply=lambda topic, body: replies.append(json.loads(body))))
+        for name in ("q-1", "q-2"):
+            incoming.take("ov2/ask", json.dumps({"id": name, "camera": "c", "question": "?"}).encode(), False)
+        await until(lambda: len(replies) == 2)
+        await incoming.stop()
+
+    run(work())
+    message = "ask: expected to be asked, it failed; the service's log says more"
+    assert replies == [{"id": name, "error": {"code": "internal", "message": message}} for name in ("q-1", "q-2")]
+
+
 def test_more_questions_than_allowed_are_refused_at_once() -> None:
     replies: list[bytes] = []
     running: list[str] = []

@@ -108,7 +108,7 @@ def test_stop_tokens_are_the_ends_of_turn_and_text(text: TextTokenizer) -> None:
 def test_patches_are_in_block_layout_channel_row_column() -> None:
     rng = np.random.default_rng(0)
     canvases = rng.integers(0, 256, (2, 56, 84, 3), dtype=np.uint8)
-    patches, grid = patches_from_canvases(canvases)
+    patches, grid = patches_from_canvases(canvases, CLIP_MEAN, CLIP_STD)
     assert grid.tolist() == [[2, 4, 6]]
     index = 0
     for canvas in canvases:
@@ -126,12 +126,13 @@ def test_patches_are_in_block_layout_channel_row_column() -> None:
 def test_a_group_reads_the_same_whenever_it_came() -> None:
     early, positions = made_group(7, 5.0, canvases=3), made_group(7, 5.0, canvases=3).positions
     late = replace(early, positions=positions + np.array([1_000_000, 0, 0], dtype=np.int32))
-    assert torch.equal(vision_inputs(early).patch_positions, vision_inputs(late).patch_positions)
+    places = [vision_inputs(group, CLIP_MEAN, CLIP_STD).patch_positions for group in (early, late)]
+    assert torch.equal(*places)
 
 
 def test_time_inside_a_group_counts_from_its_first_frame() -> None:
     group = made_group(7, 5.0, canvases=3)
-    inputs = vision_inputs(group)
+    inputs = vision_inputs(group, CLIP_MEAN, CLIP_STD)
     assert inputs.patch_positions[:, 0].unique().tolist() == [0, 1, 2]
     assert torch.equal(inputs.patch_positions[:, 1:], torch.from_numpy(group.positions[:, 1:].astype(np.int64)))
     assert int(inputs.image_grid_thw.prod()) == inputs.pixel_values.shape[0] == group.num_blocks * 4

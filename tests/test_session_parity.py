@@ -114,7 +114,7 @@ def test_after_renewal_a_session_equals_an_offline_run_over_its_window(model: OV
     tail = question_tokens(TEXT, "Who is there?")
     middle = [token for group in kept for token in group_tokens(TEXT, group, zero_s=kept[0].start_s)]
     ids = system_tokens(TEXT) + middle + tail
-    inputs = [vision_inputs(group) for group in kept]
+    inputs = [vision_inputs(group, *model.normalisation) for group in kept]
     vision = torch.cat([model.vision_tokens(one.pixel_values, one.image_grid_thw, one.patch_positions) for one in inputs])
     branch = session.branch()
     hidden = branch.append(tail)

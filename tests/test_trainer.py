@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 from pathlib import Path
 
@@ -10,25 +11,29 @@ import pytest
 import torch
 
 from ov2 import prompt
+from ov2.encode import vision_tokens
 from ov2.model import OV2Model
+from ov2.pixels import CLIP_MEAN, CLIP_STD
 from ov2.session import Session
 from ov2.text import TextTokenizer
+from stream.memory import Summariser
 from stream.sources import open_source
 from stream.tokenizer.settings import settings_from
 from stream.tokenizer.tokenizer import Tokenizer
+from trainer.batches import Batch, Clips, draw_batch
 from trainer.clips import CameraSpec, Clip, load_clip, save_clip
 from trainer.config import DataConfig, Stage, TrainConfig, build, load_config
 from trainer.data import clip_path, make_clips
 from trainer.errors import ConfigError, DataError, SeedError
-from trainer.evaluate import Asked, score, seed_range
-from trainer.forward import ForestAttention, encode, labelled_logits, tree_attention, visible_segments
+from trainer.forward import ForestAttention, labelled_logits, tree_attention, visible_segments
 from trainer.loop import train
 from trainer.naming import WORDS, f1_of_words, named_blocks, word_ids
 from trainer.nano import new_model
+from trainer.objective import Objective, totals
 from trainer.optim import learning_rate
 from trainer.sample import Sample, draw_sample, pack
 from trainer.tell import Lesson
-from trainer.world import Question, World, write_file
+from trainer.world import World, write_file
 
 SPEC = CameraSpec(width=320, height=180, fps=10, duration_s=12.0, moment_every_s=2.0)
 TOKENIZER = {"max_pixels": 8000, "canvases_per_group": 2, "analysis_fps": 2.0, "token_rate": 40.0}
@@ -148,7 +153,7 @@ def test_a_training_sample_is_the_live_session_token_by_token_and_logit_by_logit
     sample, lesson = lesson_sample(clip, world, text)
     moment = next(m for m in clip.moments if m.num_closed >= 2 and m.peek is not None)
     with torch.no_grad():
-        logits = labelled_logits(model, [sample], encode(model, sample.groups))
+        logits = labelled_logits(model, [sample], vision_tokens(model, sample.groups))
     _, span = sample.asked[-1]
     trained = logits[-(span.stop - span.start) :]
     with Session(model) as session:
@@ -258,18 +263,82 @@ def test_a_test_seed_cannot_train(config: TrainConfig) -> None:
         make_clips(replace(config, data=replace(config.data, first_seed=900_000)))
 
 
-@pytest.mark.parametrize("seeds", ["12", "5:3", "a:b", "100:110", "899999:900001"])
-def test_seeds_outside_the_test_split_are_refused(seeds: str) -> None:
-    with pytest.raises(Exception, match="seed"):
-        seed_range(seeds)
+def test_a_branch_sees_no_question_of_another_moment_where_one_had_no_peek(
+    clip: Clip, world: World, text: TextTokenizer
+) -> None:
+    """Two moments after the same group: at the first, right after a cut, no group is open; at the second, one is."""
+    seen = next(m for m in clip.moments if m.num_closed >= 2 and m.peek is not None)
+    lessons = [Lesson("presence", "Is there a dog in view?", "yes"), Lesson("count", "How many people are in view?", "2")]
+    sample = pack(clip, world, text, [(replace(seen, peek=None), lessons), (seen, lessons)])
+    size = len(sample.input_ids)
+    torch.manual_seed(0)
+    q, k, v = torch.randn(size, 2, 8), torch.randn(size, 2, 8), torch.randn(size, 2, 8)
+    mask = (
+        torch.from_numpy(visible_segments(sample.parents)[sample.segments][:, sample.segments])
+        & torch.ones(size, size).tril().bool()
+    )
+    expected = torch.nn.functional.scaled_dot_product_attention(*(x.transpose(0, 1) for x in (q, k, v)), attn_mask=mask)
+    got = tree_attention(sample, torch.device("cpu"))(0, q, k, v)
+    assert torch.allclose(got, expected.transpose(0, 1), atol=1e-5)
 
 
-def test_scores_compare_with_the_best_constant_answer() -> None:
-    def asked(answer: str, said: str) -> Asked:
-        question = Question(at_s=5.0, type="count", text="How many people are in view?", answer=answer, about=(5.0,))
-        return Asked(900_000, question, said, answer == said, np.zeros((1, 28, 28, 3), np.uint8))
+def test_a_labelled_token_counts_the_same_in_whichever_batch_it_lies(
+    config: TrainConfig, text: TextTokenizer, model: OV2Model
+) -> None:
+    clips = Clips(Path(config.data.folder), config.data.num_validation)
+    rng = np.random.default_rng(0)
+    one, other = (draw_batch(clips, text, LOOK, rng) for _ in range(2))
+    assert one.answer_weight != other.answer_weight
+    joined = Batch((*one.groups, *other.groups), np.concatenate((one.names, other.names)), (*one.samples, *other.samples))
+    objective, device = Objective(model, text), torch.device("cpu")
+    assert torch.allclose(totals([one, other], device), totals([joined], device))
+    with torch.no_grad():
+        assert torch.allclose(objective(one) + objective(other), objective(joined), rtol=1e-4)
 
-    scores = score([asked("1", "1"), asked("1", "1"), asked("2", "2"), asked("3", "1")])
-    assert scores.accuracy == 0.75
-    assert scores.by_type["count"].constant_baseline == 0.5
-    assert scores.mean_gain == 0.25
+
+def test_a_film_that_nothing_can_be_asked_about_is_refused(
+    config: TrainConfig, clip: Clip, text: TextTokenizer, tmp_path: Path
+) -> None:
+    for seed in range(2):
+        save_clip(replace(clip, moments=tuple(replace(m, peek=None) for m in clip.moments)), clip_path(tmp_path, seed))
+    stills = replace(LOOK, window_s=0)
+    with pytest.raises(DataError, match=r"stage look: expected something to ask .* set data\.duration_s higher"):
+        draw_batch(Clips(tmp_path, 1), text, stills, np.random.default_rng(0))
+
+
+def test_training_sees_pictures_as_serving_does_by_the_checkpoints_own_normalisation(
+    config: TrainConfig, model: OV2Model, clip: Clip, tmp_path: Path
+) -> None:
+    odd = {"image_mean": [0.1, 0.2, 0.3], "image_std": [0.5, 0.6, 0.7], "rescale_factor": 0.5}
+    model.save_pretrained(tmp_path / "odd")
+    (tmp_path / "odd" / "preprocessor_config.json").write_text(json.dumps(odd))
+    started = new_model(replace(config, init_from=str(tmp_path / "odd")), tmp_path / "unused")
+    assert started.folder is not None
+    text, seen = TextTokenizer.from_folder(started.folder), []
+    started.model.visual.register_forward_hook(lambda _module, _given, tokens: seen.append(tokens.detach()))
+    world = World(0, duration_s=12.0)
+    batch = Batch(clip.groups, np.concatenate([named_blocks(world, group) for group in clip.groups]))
+    Objective(started, text)(batch)
+    with Session(started) as session:
+        served = torch.cat([session.encode(group).vision_tokens for group in clip.groups])
+    assert torch.allclose(seen[0], served, atol=1e-5)
+    started.save_pretrained(tmp_path / "saved")
+    assert json.loads((tmp_path / "saved" / "preprocessor_config.json").read_text()) == odd
+
+
+def test_a_new_model_writes_its_normalisation_down(model: OV2Model, tmp_path: Path) -> None:
+    model.save_pretrained(tmp_path)
+    said = json.loads((tmp_path / "preprocessor_config.json").read_text())
+    assert (tuple(said["image_mean"]), tuple(said["image_std"])) == (CLIP_MEAN, CLIP_STD)
+
+
+def test_a_model_that_starts_from_a_checkpoint_keeps_its_judge_and_memory(config: TrainConfig, tmp_path: Path) -> None:
+    bundled = OV2Model.from_pretrained("ov2-nano")
+    started = new_model(replace(config, init_from="ov2-nano"), tmp_path / "unused")
+    started.save_pretrained(tmp_path / "saved")
+    saved = OV2Model.from_pretrained(tmp_path / "saved")
+    assert {name: saved.stream_settings[name] for name in ("judge", "memory")} == {
+        name: bundled.stream_settings[name] for name in ("judge", "memory")
+    }
+    assert saved.stream_settings["tokenizer"] == TOKENIZER
+    assert Summariser.of(saved.folder, saved.stream_settings["memory"]) is not None

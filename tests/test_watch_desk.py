@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 
-from ov2.errors import PromptError
+from ov2.errors import PromptError, RequestError
 from stream.events.event import Change, Evidence
 from stream.watch.desk import WatchDesk
 from stream.watch.look import Look
@@ -20,16 +20,19 @@ EVIDENCE = (Evidence(start=0.0, end=1.0, frames=2),)
 
 @dataclass
 class Eyes:
-    """A camera that sees what the test says: sentences in `true` hold, those in `bad` cannot be judged."""
+    """A camera that sees what the test says: sentences in `true` hold, those in `bad` cannot be judged, those in `raising` raise."""
 
     true: set[str] = field(default_factory=set)
     bad: set[str] = field(default_factory=set)
+    raising: set[str] = field(default_factory=set)
     time_s: float = 1000.0
     looked: list[list[str]] = field(default_factory=list)
 
     def look(self, statements: Sequence[str], *, within_s: float | None = None, after_s: float = -math.inf) -> Look | None:
         if any(statement in self.bad for statement in statements):
             raise PromptError("question: expected at most 100 tokens, got 500")
+        if any(statement in self.raising for statement in statements):
+            raise RequestError("statement: expected it to be computed, got ValueError")
         self.time_s += 1.0
         self.looked.append(list(statements))
         return Look(tuple(9.0 if each in self.true else -9.0 for each in statements), self.time_s, 3.0, EVIDENCE)
@@ -81,6 +84,18 @@ def test_one_bad_sentence_stops_no_other() -> None:
         watches = desk.desk.watches("front")
     assert "at most 100 tokens" in (watches["w3"].problem or "")
     assert all(watch.problem is None for name, watch in watches.items() if name != "w3")
+
+
+def test_a_sentence_whose_judgement_raises_stops_no_other_and_is_tried_again() -> None:
+    eyes = Eyes(true={"w3", "w7"}, raising={"w3"})
+    with Desk(eyes) as desk:
+        for number in range(9):
+            desk.desk.put("front", f"w{number}", WatchSettings(sentence=f"w{number}"))
+        assert desk.wait_for(1) == [("new", "w7")]
+        assert desk.desk.counts["failed"] > 0
+        assert desk.desk.watches("front")["w3"].problem is None
+        eyes.raising.clear()
+        assert desk.wait_for(2)[-1] == ("new", "w3")
 
 
 def test_a_thousand_watches_are_judged_in_parts() -> None:

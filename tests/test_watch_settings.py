@@ -110,8 +110,45 @@ def test_watches_are_kept_over_a_restart(tmp_path: Path) -> None:
     store.remove("front", "cat")
     assert WatchStore(path).all() == {"front": {"dog": store.all()["front"]["dog"]}}
     path.write_text("[1, 2")
+    path.with_name("watches.json.copy").unlink()
     with pytest.raises(SettingsError, match=r"watches\.json: expected a JSON object"):
         WatchStore(path)
+
+
+@pytest.mark.parametrize("name", ["watches.json", "watches.json.copy"])
+def test_any_flipped_bit_in_a_file_of_watches_is_made_good_from_the_other_and_told(tmp_path: Path, name: str) -> None:
+    path = tmp_path / "watches.json"
+    WatchStore(path).put("front", "dog", WatchSettings(sentence="a dog", zone=(LEFT,)))
+    kept, whole = WatchStore(path).all(), path.read_bytes()
+    num_told = 0
+    for at in range(len(whole)):
+        data = bytearray(whole)
+        data[at] ^= 1 << at % 8
+        (tmp_path / name).write_bytes(data)
+        store = WatchStore(path)
+        assert store.all() == kept
+        num_told += store.num_damaged
+        assert WatchStore(path).num_damaged == 0, "it was made anew"
+        (tmp_path / name).write_bytes(whole)
+    assert num_told > 0.95 * len(whole), "all but white space and the like"
+    assert (tmp_path / f"{name}.damaged").exists()
+
+
+def test_a_file_of_watches_of_before_there_were_checksums_is_read_and_written_anew(tmp_path: Path) -> None:
+    path = tmp_path / "watches.json"
+    path.write_text('{"front": {"dog": {"sentence": "a dog"}, "old": {"sentence": ""}}}')
+    store = WatchStore(path)
+    assert store.all() == {"front": {"dog": WatchSettings(sentence="a dog")}}
+    assert store.num_damaged == 0
+    path.write_bytes(b"\0" * 40)
+    assert WatchStore(path).all() == store.all()
+    assert '"old"' in path.read_text(), "what this version does not take is not thrown away"
+    edited = "\n".join(line.replace("a dog", "a hen") for line in path.read_text().splitlines() if "crc32" not in line)
+    path.write_text(edited)
+    assert WatchStore(path).all()["front"]["dog"].sentence == "a hen", "who edits it takes the checksum out"
+    assert '"crc32"' in path.read_text()
+    path.unlink()
+    assert WatchStore(path).all() == {}, "who removes the file removes the watches"
 
 
 def test_a_watch_that_cannot_be_written_down_changes_nothing(tmp_path: Path) -> None:

@@ -210,7 +210,7 @@ def test_a_report_without_a_clock_or_of_another_source_says_nothing() -> None:
 class Flow:
     """Pictures of one publisher, on a clock of the test's own."""
 
-    def __init__(self, parameter_sets: bytes) -> None:
+    def __init__(self, parameter_sets: bytes, **limits: float) -> None:
         self.clock = Clock()
         self.samples: list[Sample] = []
         self.num_asked = 0
@@ -219,7 +219,7 @@ class Flow:
             self._ask,
             parameter_sets=parameter_sets,
             key_patience_s=2.0,
-            limits=IngestLimits(max_access_unit_mb=0.1, max_picture_px=640 * 480),
+            limits=IngestLimits(**limits),  # type: ignore[arg-type]
             clock=self.clock,
             monotonic=self.clock,
         )
@@ -293,7 +293,7 @@ def test_a_picture_that_never_ends_is_told_once_and_not_kept(gathered: Gathered)
 
 
 def test_pictures_over_the_limits_are_refused_with_the_setting() -> None:
-    flow = Flow(SPS + PPS)
+    flow = Flow(SPS + PPS, max_access_unit_mb=0.1, max_picture_px=640 * 480)
     with pytest.raises(TooLargeError, match=r"at most 307200 pixels, got 1280x720; .* ingest\.max_picture_px") as caught:
         flow.push(KEY)
     assert caught.value.reason == "large_picture"

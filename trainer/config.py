@@ -28,6 +28,7 @@ class Stage:
     - `window_s`: seconds of stream in a sample. `moments`: moments asked per sample; `questions`: questions per moment.
     - `types`: relative weight of each question type; a type that is left out is not asked. A stage without types names blocks alone
       (trainer.naming), `moments` groups of each of its samples.
+    - `samples_per_step`: samples of one batch; a step is a batch of every process, or several (`gradient_accumulation_steps`).
     - `lr`: peak learning rate; `final_lr`: the part of it that is left at the stage's end.
     """
 
@@ -60,7 +61,13 @@ class DataConfig:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TrainConfig:
-    """A whole run. `tokenizer` are `TokenizerSettings` keys, written into the checkpoint so that the service uses the same."""
+    """A whole run.
+
+    - `tokenizer`: `TokenizerSettings` keys, written into the checkpoint so that the service uses the same.
+    - `gradient_accumulation_steps`: batches that every process takes for one step. Gradients are those of all batches as one, so N processes
+      learn what one process with N times the accumulation learns.
+    - `threads`: of one process; the machine's cores shared out when 0.
+    """
 
     name: str
     data: DataConfig
@@ -73,12 +80,18 @@ class TrainConfig:
     weight_decay: float = 0.05
     warmup_steps: int = 50
     naming_weight: float = 0.5
+    gradient_accumulation_steps: int = 1
     save_every: int = 250
     validate_every: int = 250
     vocab_size: int = 1024
     init_from: str | None = None
     fresh_language: bool = False
-    threads: int = field(default=0)
+    threads: int = 0
+
+    def __post_init__(self) -> None:
+        for name in ("gradient_accumulation_steps", "save_every", "validate_every", "warmup_steps"):
+            if getattr(self, name) < 1:
+                raise ConfigError(f"{name}: expected 1 or more, got {getattr(self, name)}")
 
     @property
     def num_steps(self) -> int:

@@ -5,9 +5,11 @@ In: a `TrainConfig`. Out: `clip_SEED.npz` files in the data folder; those that a
 
 from __future__ import annotations
 
+import os
+import threading
 from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor, as_completed
-from multiprocessing import get_context
+from multiprocessing import get_context, parent_process
 from pathlib import Path
 
 from stream.tokenizer.settings import TokenizerSettings, settings_from
@@ -47,7 +49,7 @@ def make_clips(config: TrainConfig, *, workers: int = 1, done: Callable[[int], N
     count = len(seeds) - len(missing)
     if done:
         done(count)
-    with ProcessPoolExecutor(workers, mp_context=get_context("spawn")) as pool:
+    with ProcessPoolExecutor(workers, mp_context=get_context("spawn"), initializer=_end_with_parent) as pool:
         futures = {pool.submit(_make_one, seed, settings, spec, folder): seed for seed in missing}
         for future in as_completed(futures):
             if error := future.exception():
@@ -60,6 +62,18 @@ def make_clips(config: TrainConfig, *, workers: int = 1, done: Callable[[int], N
 def clip_path(folder: Path, seed: int) -> Path:
     """Where the clip of a seed lies."""
     return folder / f"clip_{seed:06d}.npz"
+
+
+def _end_with_parent() -> None:
+    """A worker whose parent is killed would wait for its next film for ever."""
+    parent = parent_process()
+    assert parent is not None
+
+    def watch() -> None:
+        parent.join()
+        os._exit(1)
+
+    threading.Thread(target=watch, name="parent-watch", daemon=True).start()
 
 
 def _make_one(seed: int, settings: TokenizerSettings, spec: CameraSpec, folder: Path) -> None:

@@ -3,7 +3,8 @@
 TrainerError
 ├── SeedError       a seed outside the range that a split owns
 ├── ConfigError     a training setting that is unknown or out of range
-└── DataError       clips that are missing or damaged
+├── DataError       clips or a saved state that are missing or damaged
+└── ProcessError    a process of a run that was killed
 """
 
 from __future__ import annotations
@@ -22,4 +23,8 @@ class ConfigError(TrainerError, ValueError):
 
 
 class DataError(TrainerError):
-    """Clips that are missing or damaged."""
+    """Clips or a saved state that are missing or damaged."""
+
+
+class ProcessError(TrainerError):
+    """A process of a run that was killed."""

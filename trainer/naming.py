@@ -107,11 +107,11 @@ def naming_scores(model: OV2Model, ids: Sequence[int], tokens_VD: torch.Tensor) 
 
 
 def naming_loss(model: OV2Model, ids: Sequence[int], tokens_VD: torch.Tensor, names_VW: np.ndarray) -> torch.Tensor:
-    """Mean binary cross-entropy over blocks and words."""
+    """Binary cross-entropy, summed over blocks and words."""
     scores_VW = naming_scores(model, ids, tokens_VD)
     truth_VW = torch.from_numpy(names_VW).to(scores_VW)
     weight = torch.tensor(POSITIVE_WEIGHT, device=scores_VW.device)
-    return functional.binary_cross_entropy_with_logits(scores_VW, truth_VW, pos_weight=weight)
+    return functional.binary_cross_entropy_with_logits(scores_VW, truth_VW, pos_weight=weight, reduction="sum")
 
 
 def f1_of_words(scores_VW: torch.Tensor, names_VW: np.ndarray) -> dict[str, float]:

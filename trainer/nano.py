@@ -16,7 +16,8 @@ from ov2.config import OV2Config, TextConfig, VisionConfig
 from ov2.model import OV2Model
 from trainer.config import TrainConfig, build
 from trainer.lines import world_lines
-from trainer.vocabulary import learn_vocabulary, save_vocabulary
+from trainer.processes import this_process
+from trainer.vocabulary import TOKENIZER, learn_vocabulary, save_vocabulary
 
 MLP_SCALE = 0.3
 COPY_SCALE = 0.3
@@ -24,19 +25,23 @@ COPY_SCALE = 0.3
 
 
 def new_model(config: TrainConfig, folder: Path) -> OV2Model:
-    """Learn the vocabulary into `folder` and make a model with random weights; or load `init_from` when it is set."""
+    """Learn the vocabulary into `folder` and make a model with random weights; or load `init_from` when it is set, with all that is written
+    down about it. Of several processes the first alone writes the vocabulary."""
     torch.manual_seed(config.seed)
     if config.init_from:
         model = OV2Model.from_pretrained(config.init_from, dtype=torch.float32)
         if config.fresh_language:
             start_language(model)
     else:
-        vocabulary = learn_vocabulary(world_lines(), vocab_size=config.vocab_size)
-        save_vocabulary(vocabulary, folder)
-        model = OV2Model(model_config(config, vocabulary))
+        process = this_process()
+        if process.is_main_process:
+            save_vocabulary(learn_vocabulary(world_lines(), vocab_size=config.vocab_size), folder)
+        process.wait_for_everyone()
+        model = OV2Model(model_config(config, Tokenizer.from_file(str(folder / TOKENIZER))))
         model.folder = folder
         start_language(model)
     model.stream_settings = {
+        **model.stream_settings,
         "tokenizer": dict(config.tokenizer),
         "max_positions": config.max_positions,
         "max_timestamp_s": config.max_timestamp_s,

@@ -1,6 +1,6 @@
-"""The record of a run: one CSV of curves, one plot, one summary.
+"""The record of a run: one CSV of curves, and one plot.
 
-In: numbers of a step, or of a validation. Out: `curves.csv` (long form: step, name, value), `loss.png`, `record.json`.
+In: numbers of a step, or of a validation. Out: `curves.csv` (long form: step, name, value), `loss.png`.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 CURVES = (("loss", "answers (smoothed)", "tab:blue"), ("naming", "naming blocks (smoothed)", "tab:orange"))
+HEADER = ("step", "name", "value")
 SMOOTHING = 0.97
 
 
@@ -20,15 +21,18 @@ class Record:
     def __init__(self, folder: Path, *, resume_step: int = 0) -> None:
         self.path = folder / "curves.csv"
         kept = [row for row in self.rows() if int(row[0]) < resume_step] if resume_step else []
-        with self.path.open("w", newline="") as file:
-            csv.writer(file).writerows([("step", "name", "value"), *kept])
+        folder.mkdir(parents=True, exist_ok=True)
+        partial = self.path.with_suffix(".partial")
+        with partial.open("w", newline="") as file:
+            csv.writer(file).writerows([HEADER, *kept])
+        partial.replace(self.path)
 
     def rows(self) -> list[tuple[str, str, str]]:
-        """All rows but the header."""
+        """All rows but the header, and but a last one that a killed run has left unfinished."""
         if not self.path.exists():
             return []
         with self.path.open(newline="") as file:
-            return [(row[0], row[1], row[2]) for row in list(csv.reader(file))[1:]]
+            return [(row[0], row[1], row[2]) for row in list(csv.reader(file))[1:] if len(row) == len(HEADER)]
 
     def add(self, step: int, **values: float) -> None:
         """Append one row per value."""

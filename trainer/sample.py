@@ -35,12 +35,30 @@ TOLD_TYPES = ("describe", "log")
 
 
 @dataclass(frozen=True, slots=True)
+class Branch:
+    """One moment: rows [start, end) of the sample, its peek and its questions, and the trunk rows [0, seen) before it."""
+
+    start: int
+    end: int
+    seen: int
+
+
+@dataclass(frozen=True, slots=True)
+class Tree:
+    """How the rows of a sample lie: the trunk's [0, trunk_end), then one branch after another."""
+
+    trunk_end: int
+    branches: tuple[Branch, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class Sample:
     """One packed window.
 
     - `groups`: what the encoder is given, in the order of their image tokens.
     - `input_ids`, `positions`, `labels`, `segments`: int64 [T]; `labels[i]` is the token that i must predict, or -100.
     - `parents`: int64 [S]: the segment that a segment continues (-1 for the first).
+    - `tree`: the same by rows, trunk and branches apart.
     - `asked`: (lesson, slice of its label positions).
     - `names`: float32 [V, W], what every block shows (trainer.naming), in the order of the image tokens.
     """
@@ -51,6 +69,7 @@ class Sample:
     labels: np.ndarray
     segments: np.ndarray
     parents: np.ndarray
+    tree: Tree
     asked: tuple[tuple[Lesson, slice], ...]
     names: np.ndarray
 
@@ -65,6 +84,8 @@ class _Packer:
         self.segments: list[int] = []
         self.parents: list[int] = []
         self.ends: list[int] = []
+        self.row_ends: list[int] = []
+        """Of every segment, the position after it (which its children begin at), and the row after it."""
 
     def add(self, ids: Sequence[int], parent: int, num_answer: int = 0) -> int:
         """Append a segment after `parent`; its last `num_answer` tokens are the answer, and carry the loss."""
@@ -79,6 +100,7 @@ class _Packer:
         self.labels.extend(labels)
         self.parents.append(parent)
         self.ends.append(start + len(ids))
+        self.row_ends.append(len(self.ids))
         return segment
 
 
@@ -119,9 +141,12 @@ def pack(
     groups = list(clip.groups[first_group:last_closed])
     for group in groups:
         trunk.append(packer.add(prompt.group_tokens(text, group, zero_s=zero_s), trunk[-1]))
+    trunk_end = len(packer.ids)
+    branches: list[Branch] = []
     spans: list[tuple[Lesson, slice]] = []
     for moment, lessons in asked:
         parent = trunk[moment.num_closed - first_group]
+        start, seen = len(packer.ids), packer.row_ends[parent]
         if moment.peek is not None:
             parent = packer.add(prompt.group_tokens(text, moment.peek, zero_s=zero_s), parent)
             groups.append(moment.peek)
@@ -130,6 +155,7 @@ def pack(
             ids = [*prompt.question_tokens(text, lesson.text), *answer]
             packer.add(ids, parent, len(answer))
             spans.append((lesson, slice(len(packer.ids) - len(answer) - 1, len(packer.ids) - 1)))
+        branches.append(Branch(start, len(packer.ids), seen))
     return Sample(
         groups=tuple(groups),
         input_ids=np.array(packer.ids),
@@ -137,6 +163,7 @@ def pack(
         labels=np.array(packer.labels),
         segments=np.array(packer.segments),
         parents=np.array(packer.parents),
+        tree=Tree(trunk_end, tuple(branches)),
         asked=tuple(spans),
         names=np.concatenate([named_blocks(world, group) for group in groups]),
     )
@@ -166,6 +193,8 @@ def _draw_window(clip: Clip, window_s: float, rng: np.random.Generator) -> tuple
     """First group of a window, its start in media seconds, and the moments in it that see something."""
     if not window_s:
         open_ones = [moment for moment in clip.moments if moment.peek is not None]
+        if not open_ones:
+            return 0, 0.0, []
         moment = open_ones[int(rng.integers(len(open_ones)))]
         assert moment.peek is not None
         return moment.num_closed, moment.peek.start_s, [moment]

@@ -14,6 +14,7 @@ from pathlib import Path
 from tokenizers import AddedToken, Regex, Tokenizer, decoders, models, pre_tokenizers, trainers
 
 QWEN2_SPLIT = r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+"
+TOKENIZER = "tokenizer.json"
 SPECIAL_TOKENS = (
     "<|endoftext|>",
     "<|im_start|>",
@@ -48,7 +49,7 @@ def learn_vocabulary(lines: Iterable[str], *, vocab_size: int) -> Tokenizer:
 def save_vocabulary(tokenizer: Tokenizer, folder: Path) -> None:
     """Write the tokenizer files of a released-layout checkpoint folder."""
     folder.mkdir(parents=True, exist_ok=True)
-    tokenizer.save(str(folder / "tokenizer.json"))
+    tokenizer.save(str(folder / TOKENIZER))
     config = {
         "tokenizer_class": "Qwen2Tokenizer",
         "eos_token": "<|im_end|>",

@@ -33,6 +33,7 @@ TOO_MANY = "more waited than journal.outbox_entries"
 TOO_OLD = "it waited longer than journal.outbox_hours"
 TOO_LARGE = "the journal was larger than journal.max_mb"
 REFUSED = "the receiver will not take it"
+UNTELLABLE = "it is not what an entry of its kind says"
 UNREADABLE = "the journal could not be read when the service started"
 
 log = logging.getLogger(__name__)
@@ -191,6 +192,11 @@ class Outbox:
         except DeliveryRefusedError as error:
             self._log(error)
             self._announce([entry], REFUSED)
+        except PublishError:
+            raise
+        except Exception as error:  # one entry must not end the line of those behind it
+            log.exception("outbox %s: entry %d cannot be told", self.sink.name, entry.position)
+            self._announce([entry], f"{UNTELLABLE} ({type(error).__name__})")
         else:
             self.num_delivered += 1
         self._advance(entry.position)

@@ -11,6 +11,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
+from stream.journal.damage import Damage
 from stream.journal.entry import Entry
 
 LARGEST_PAGE = 1000
@@ -71,7 +72,15 @@ class Journal(Protocol):
 
     @property
     def address(self) -> str:
-        """Where it is kept, without credentials."""
+        """Where it is kept, without credentials, and without the folder."""
+
+    @property
+    def damage(self) -> Damage:
+        """What of it is not as it was written."""
+
+    @property
+    def num_aside(self) -> int:
+        """Old, damaged files that are kept beside it."""
 
     def last(self) -> int:
         """The largest position ever used, by an entry or a cursor; 0 for a new journal."""
@@ -80,7 +89,8 @@ class Journal(Protocol):
         """All of it or nothing, durable on return. The same entries again do no harm: what was written stays written once.
         With nothing to write it looks whether the journal is still whole."""
 
-    def page(self, query: Query) -> Page: ...
+    def page(self, query: Query) -> Page:
+        """Damaged entries are left out, and counted: a page is full wherever there are enough whole ones."""
 
     def count(self, after: int) -> int:
         """Entries behind a position."""

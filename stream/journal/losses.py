@@ -24,7 +24,7 @@ class Losses:
 
     def add(self, entry: Entry) -> None:
         one = {"number": 1, "since": entry.time_s, "until": entry.time_s, "cameras": [entry.camera] if entry.camera else []}
-        told: Mapping[str, Any] = entry.body if entry.kind == "dropped" else one
+        told: Mapping[str, Any] = entry.body if entry.kind == "dropped" and _is_announcement(entry.body) else one
         if not self.num_entries:
             self._since_s = told["since"]
         self.num_entries += 1
@@ -43,3 +43,13 @@ class Losses:
             "cameras": sorted(self._cameras),
             "why": self._why,
         }
+
+
+def _is_announcement(body: Mapping[str, Any]) -> bool:
+    numbers = [body.get(name) for name in ("number", "since", "until")]
+    cameras = body.get("cameras")
+    return (
+        all(isinstance(number, int | float) for number in numbers)
+        and isinstance(cameras, list)
+        and all(isinstance(camera, str) for camera in cameras)
+    )

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import json
 import logging
+import re
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
@@ -21,8 +22,10 @@ from redis.backoff import NoBackoff
 from redis.retry import Retry
 
 from stream.errors import JournalError
+from stream.journal.damage import Damage
 from stream.journal.entry import Entry
 from stream.journal.journal import Cursor, Page, Query
+from stream.journal.rows import cursor_sum, entry_sum, read_cursor, read_entry
 from stream.sources.address import redact
 
 ANSWER_S = 2.0
@@ -33,10 +36,10 @@ ID_DAYS = 400
 
 APPEND = """
 local journal, number = KEYS[1], tonumber(ARGV[1])
-for at = 3, #ARGV, 5 do
-  local place, camera, kind, id, body = ARGV[at], ARGV[at + 1], ARGV[at + 2], ARGV[at + 3], ARGV[at + 4]
+for at = 3, #ARGV, 6 do
+  local place, camera, kind, id, body, sum = unpack(ARGV, at, at + 5)
   number = number + 1
-  redis.call('XADD', journal, place, 'c', camera, 'k', kind, 'i', id, 'b', body, 'n', number)
+  redis.call('XADD', journal, place, 'c', camera, 'k', kind, 'i', id, 'b', body, 's', sum, 'n', number)
   for _, index in ipairs({':camera:' .. camera, ':kind:' .. kind, ':camera:' .. camera .. ':kind:' .. kind}) do
     redis.call('XADD', journal .. index, place, '', '')
     redis.call('SADD', journal .. ':indexes', journal .. index)
@@ -45,11 +48,12 @@ for at = 3, #ARGV, 5 do
   redis.call('EXPIRE', journal .. ':id:' .. id, ARGV[2])
 end
 """
-"""Writes entries everywhere: the journal's key; how many came before, seconds that an id is remembered, then five values of each."""
+"""Writes entries everywhere: the journal's key; how many came before, seconds that an id is remembered, then six values of each."""
 
 Row = tuple[str, dict[str, str]]
 """An id of the stream, and the fields behind it."""
 
+_ID = re.compile(r"\d{1,16}-\d{1,3}")
 log = logging.getLogger(__name__)
 
 
@@ -57,9 +61,11 @@ class RedisJournal:
     """Connects when first used. Raises `JournalError` while Redis is away."""
 
     def __init__(self, url: str, *, name: str = "ov2", held: int = 10_000) -> None:
+        self.damage = Damage()
         self._client = redis.Redis.from_url(
             url,
             decode_responses=True,
+            encoding_errors="replace",  # what is no text is a damaged entry, and its checksum tells
             socket_timeout=ANSWER_S,
             socket_connect_timeout=ANSWER_S,
             retry=Retry(NoBackoff(), 0),
@@ -76,9 +82,13 @@ class RedisJournal:
     def address(self) -> str:
         return self._shown
 
+    @property
+    def num_aside(self) -> int:
+        return 0
+
     def last(self) -> int:
         cursors = self.cursors().values()
-        return max([self._newest(), *(cursor.delivered for cursor in cursors)])
+        return max([self._newest(), *(max(cursor.delivered, cursor.attempted) for cursor in cursors)])
 
     def write(self, entries: Sequence[Entry], cursors: Mapping[str, Cursor]) -> None:
         self._places |= cursors
@@ -94,21 +104,31 @@ class RedisJournal:
         self._held.extend(fresh)
 
     def page(self, query: Query) -> Page:
-        places = self._places_of(query)
-        rows = self._rows(places[: query.limit]) if query.camera or query.kind or query.id else self._range(self._key, query)
-        found = tuple(_entry(place, fields) for place, fields in rows[: query.limit])
-        more = len(places) > query.limit or len(rows) > query.limit
-        return Page(found, found[-1].position if more and found else None)
+        low, high = query.bounds
+        found: list[Entry] = []
+        while True:
+            wanted = query.limit + 1 - len(found)
+            places, rows = self._found(query, low, high, wanted)
+            found += [entry for place, fields in rows if (entry := self._whole(place, fields)) is not None]
+            if len(places) < wanted or len(found) > query.limit:
+                break
+            last = _position(places[-1])
+            low, high = (low, last - 1) if query.newest_first else (last + 1, high)
+        return Page(tuple(found[: query.limit]), found[query.limit - 1].position if len(found) > query.limit else None)
 
     def count(self, after: int) -> int:
         first = self._asked(lambda: self._client.xrange(self._key, min=_id(after + 1), count=1))
-        last = self._asked(lambda: self._client.xrevrange(self._key, count=1))
-        return int(last[0][1]["n"]) - int(first[0][1]["n"]) + 1 if first else 0
+        if not first:
+            return 0
+        number = _number_of(first[0][1])
+        if number is None:
+            return len(self._asked(lambda: self._client.xrange(self._key, min=_id(after + 1))))
+        return self._number() - number + 1
 
     def cursors(self) -> dict[str, Cursor]:
+        """Of a damaged one nothing is known: everything that is there may be told again, marked."""
         stored = self._asked(lambda: self._client.hgetall(f"{self._key}:cursors"))
-        pairs = {sink: value.split() for sink, value in stored.items()}
-        return {sink: Cursor(delivered=int(pair[0]), attempted=int(pair[1])) for sink, pair in pairs.items()}
+        return {sink: self._cursor(sink, value) for sink, value in stored.items()}
 
     def retain(self, *, before: int, keep_after: int, max_bytes: int) -> int:
         until = min(before - 1, keep_after)
@@ -136,32 +156,58 @@ class RedisJournal:
     def _append(self, entries: Sequence[Entry], cursors: Mapping[str, Cursor]) -> None:
         values: list[str | int] = [self._number(), ID_DAYS * 86_400]
         for entry in entries:
-            values += [_id(entry.position), entry.camera, entry.kind, entry.id, json.dumps(entry.body)]
+            texts = (entry.camera, entry.kind, entry.id, json.dumps(entry.body))
+            values += [_id(entry.position), *texts, entry_sum(entry.position, *(text.encode() for text in texts))]
         with self._client.pipeline(transaction=True) as pipe:
             if entries:
                 self._script(keys=[self._key], args=values, client=pipe)
             for sink, cursor in cursors.items():
-                pipe.hset(f"{self._key}:cursors", sink, f"{cursor.delivered} {cursor.attempted}")
+                total = cursor_sum(sink.encode(), cursor.delivered, cursor.attempted)
+                pipe.hset(f"{self._key}:cursors", sink, f"{cursor.delivered} {cursor.attempted} {total}")
             pipe.execute()
 
-    def _places_of(self, query: Query) -> list[str]:
-        """Ids of the entries that fit, one more than a page holds; none where the whole journal is read."""
+    def _found(self, query: Query, low: int, high: int, count: int) -> tuple[list[str], list[Row]]:
+        """Ids of at most `count` entries that fit, and what there is of them: an index may know entries that are gone."""
         if query.id is not None:
-            low, high = query.bounds
-            places = self._asked(lambda: self._client.lrange(self._by_id(query.id or ""), 0, -1))
-            places = [place for place in places if low <= _position(place) <= high]
-            wanted = [place for place, fields in self._rows(places) if query.takes(_entry(place, fields))]
-            return sorted(wanted, key=_position, reverse=query.newest_first)[: query.limit + 1]
+            rows = self._of_event(query, low, high)[:count]
+            return [place for place, _ in rows], rows
         if query.camera is None and query.kind is None:
-            return []
-        return [place for place, _ in self._range(self._index(query.camera, query.kind), query)]
+            rows = self._range(self._key, low, high, count, query.newest_first)
+            return [place for place, _ in rows], rows
+        index = self._index(query.camera, query.kind)
+        places = [place for place, _ in self._range(index, low, high, count, query.newest_first)]
+        return places, self._rows(places)
 
-    def _range(self, key: str, query: Query) -> list[Row]:
-        low, high = (_id(bound) for bound in query.bounds)
-        count = query.limit + 1
-        if query.newest_first:
-            return list(self._asked(lambda: self._client.xrevrange(key, max=high, min=low, count=count)))
-        return list(self._asked(lambda: self._client.xrange(key, min=low, max=high, count=count)))
+    def _of_event(self, query: Query, low: int, high: int) -> list[Row]:
+        places = self._asked(lambda: self._client.lrange(self._by_id(query.id or ""), 0, -1))
+        rows = self._rows([place for place in places if _ID.fullmatch(place) and low <= _position(place) <= high])
+        wanted = {field: value for field, value in (("c", query.camera), ("k", query.kind)) if value is not None}
+        fitting = [row for row in rows if wanted.items() <= row[1].items()]
+        return sorted(fitting, key=lambda row: _position(row[0]), reverse=query.newest_first)
+
+    def _whole(self, place: str, fields: Mapping[str, str]) -> Entry | None:
+        """The entry; None for a damaged one, which is counted."""
+        texts = [fields[name].encode() for name in ("c", "k", "i", "b") if name in fields]
+        total = _whole_number(fields.get("s", ""))
+        is_row = len(texts) == 4 and ("s" not in fields or total is not None)
+        entry = read_entry(_position(place), texts[0], texts[1], texts[2], texts[3], total) if is_row else None
+        if entry is None:
+            self.damage.row(self._shown, place)
+        return entry
+
+    def _cursor(self, sink: str, value: str) -> Cursor:
+        numbers = [_whole_number(part) for part in value.split()]
+        cursor = read_cursor(sink.encode(), *numbers) if len(numbers) in (2, 3) and None not in numbers else None
+        if cursor is None:
+            self.damage.row(self._shown, sink)
+            return Cursor(delivered=0, attempted=self._newest())
+        return cursor
+
+    def _range(self, key: str, low: int, high: int, count: int, newest_first: bool) -> list[Row]:
+        first, last = _id(low), _id(high)
+        if newest_first:
+            return list(self._asked(lambda: self._client.xrevrange(key, max=last, min=first, count=count)))
+        return list(self._asked(lambda: self._client.xrange(key, min=first, max=last, count=count)))
 
     def _rows(self, places: Sequence[str]) -> list[Row]:
         def ask() -> list[list[Row]]:
@@ -183,8 +229,10 @@ class RedisJournal:
         return _position(rows[0][0]) if rows else 0
 
     def _number(self) -> int:
+        """Of the newest entry; where that one has none, of as many entries as there are."""
         rows = self._asked(lambda: self._client.xrevrange(self._key, count=1))
-        return int(rows[0][1]["n"]) if rows else 0
+        number = _number_of(rows[0][1]) if rows else 0
+        return number if number is not None else int(self._asked(lambda: self._client.xlen(self._key)))
 
     def _used_bytes(self) -> int:
         def ask() -> int:
@@ -221,5 +269,9 @@ def _position(place: str) -> int:
     return int(milliseconds) * 1000 + int(rest)
 
 
-def _entry(place: str, fields: Mapping[str, str]) -> Entry:
-    return Entry(position=_position(place), camera=fields["c"], kind=fields["k"], id=fields["i"], body=json.loads(fields["b"]))
+def _number_of(fields: Mapping[str, str]) -> int | None:
+    return _whole_number(fields.get("n", ""))
+
+
+def _whole_number(text: str) -> int | None:
+    return int(text) if text.isascii() and text.isdigit() and len(text) < 20 else None

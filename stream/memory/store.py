@@ -228,6 +228,7 @@ class Memory:
             file = FileIndex(SegmentFile(path), self.summariser)
             for place, note in file.file.scan():
                 file.add(place, note)
+            self._dropped.update({"memory_damaged": file.file.num_damaged} if file.file.num_damaged else {})
             self._index.files.append(file)
 
     def _leave_out_oldest(self) -> None:

@@ -40,6 +40,8 @@ DAY_PARTS = {
     "this evening": (18, 24),
     "today": (0, 24),
 }
+FARTHEST_S = 1e11
+"""Seconds from 1970 to either side, 3,000 years: a time farther away is none, and sums with it would not be finite."""
 AROUND_SHARE = 0.25
 """"Ten minutes ago" is a quarter of that to both sides, at least `AROUND_S`."""
 AROUND_S = 45.0
@@ -85,7 +87,7 @@ def _moment(name: str, value: str | float | None, now: float) -> float | None:
         return None
     text = str(value).strip()
     moment = _read(text, now)
-    if not math.isfinite(moment):
+    if not abs(moment) <= FARTHEST_S:
         raise RecallError(
             f"{name}: expected a time like -10m, 2026-11-20T08:00:00+01:00 or seconds since 1970, got {text[:40]!r}"
         )

@@ -17,6 +17,8 @@ import struct
 from typing import BinaryIO, NamedTuple
 from zlib import crc32
 
+from stream.resync import next_whole
+
 FORMAT_VERSION = 1
 HEADER_BYTES = 20
 HEAD_BYTES = 24
@@ -25,8 +27,6 @@ _MAGIC = b"OV2PLOG\n"
 _HEADER = struct.Struct("<8sHHI")
 _HEAD = struct.Struct("<4sBBHIII")
 _SUM = struct.Struct("<I")
-_CHUNK_BYTES = 1 << 16
-"""Bytes read at a time while looking for the next record."""
 
 
 class Record(NamedTuple):
@@ -83,7 +83,7 @@ class RecordReader:
 
     def read(self) -> Record | None:
         found = self._record(self.at)
-        if found is None and (found := self._next_whole()) is not None:
+        if found is None and (found := next_whole(self._file, self.at + 1, SYNC, self._record)) is not None:
             self.num_damaged += 1
             self.damaged_bytes += found.offset - self.at
         if found is None:
@@ -107,22 +107,3 @@ class RecordReader:
         if len(payload) < length or crc32(payload, self._seed) != payload_sum:
             return None
         return Record(kind, number, at, payload, follows=True)
-
-    def _next_whole(self) -> Record | None:
-        """The first whole record past a damaged one. None where there is none (yet): the tail of a file that grows looks the same."""
-        at = self._find_sync(self.at + 1)
-        while at is not None:
-            if (record := self._record(at)) is not None:
-                return record
-            at = self._find_sync(at + 1)
-        return None
-
-    def _find_sync(self, at: int) -> int | None:
-        while True:
-            self._file.seek(at)
-            chunk = self._file.read(_CHUNK_BYTES)
-            if (found := chunk.find(SYNC)) >= 0:
-                return at + found
-            if len(chunk) < _CHUNK_BYTES:
-                return None
-            at += _CHUNK_BYTES - len(SYNC) + 1

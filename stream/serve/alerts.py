@@ -15,7 +15,7 @@ from pathlib import Path
 from stream.errors import JournalError
 from stream.events.event import Change, Event, Evidence
 from stream.events.homeassistant import CameraDescription, WatchDescription
-from stream.journal import Query
+from stream.journal import Entry, Query
 from stream.serve.camera import Camera
 from stream.serve.captions import Captions
 from stream.serve.delivery import Delivery
@@ -129,11 +129,18 @@ class Alerts:
             log.warning("journal: events that were under way are not known: %s", error)
             return []
         newest = {entry.id: entry for entry in reversed(page.entries)}
-        return [_event(entry.body["after"]) for entry in newest.values() if entry.body["type"] != "end"]
+        return [event for entry in newest.values() if (event := _under_way(entry)) is not None]
 
 
-def _event(body: Mapping[str, object]) -> Event:
-    """An event as the journal holds it."""
-    evidence = body["evidence"]
-    assert isinstance(evidence, list)
-    return Event(**{**body, "evidence": tuple(Evidence(**each) for each in evidence)})  # type: ignore[arg-type]
+def _under_way(entry: Entry) -> Event | None:
+    """An event as the journal holds it; None for one that has ended, or that is told of in words that are none of ours."""
+    try:
+        if entry.body["type"] == "end":
+            return None
+        body = entry.body["after"]
+        event = Event(**{**body, "evidence": tuple(Evidence(**each) for each in body["evidence"])})
+        if (event.id, event.kind, event.camera) == (entry.id, entry.kind, entry.camera):
+            return event
+    except (KeyError, TypeError) as error:
+        log.warning("journal: entry %d is no step of an event (%s); it is left out", entry.position, type(error).__name__)
+    return None

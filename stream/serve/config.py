@@ -69,6 +69,8 @@ CREDENTIAL_KEYS = frozenset({"url", "username", "password", "headers", "tokens"}
 """Settings whose value is never repeated in a message."""
 SHORT_TOKEN = 16
 """Characters; shorter ones can be guessed."""
+LONGEST_PROBLEM = 1000
+"""Characters."""
 MOST_PROBLEMS = 20
 """Told at once."""
 Origins = dict[tuple[str, ...], str]
@@ -206,8 +208,8 @@ def _problems(error: ValidationError, document: Mapping[str, Any], origins: Orig
         else:
             expected = item["msg"].removeprefix("Value error, ")
             expected = expected.replace("Input should be", "expected").replace("String should", "expected text that should")
-            told = f"{shown(expected, 500)}{_got(loc, document)}"
-        yield f"{where}: {told}{_origin(loc, origins)}"
+            told = f"{expected}{_got(loc, document)}"
+        yield f"{where}: {shown(told, LONGEST_PROBLEM)}{_origin(loc, origins)}"
 
 
 def _origin(loc: list[str], origins: Origins) -> str:

@@ -176,10 +176,11 @@ class Delivery:
         )
 
     def journal_status(self) -> JournalStatus:
-        writer = self.writer
+        writer, damage = self.writer, self.writer.journal.damage
         return JournalStatus(
             address=writer.journal.address,
-            degraded=writer.degraded,
+            degraded="; ".join(filter(None, (writer.degraded, damage.told))),
+            set_aside=writer.journal.num_aside,
             written=writer.num_written,
             pending=writer.num_pending,
             dropped=writer.num_dropped,

@@ -20,7 +20,7 @@ from ov2.canvas import CanvasGroup
 from ov2.engine import Stream
 from ov2.engine.work import Started as Begun
 from ov2.errors import CapacityError as EngineFull
-from ov2.errors import ClosedError, PromptError
+from ov2.errors import ClosedError, PromptError, SessionError
 from stream.memory import Memory
 from stream.serve.errors import RETRY_AFTER_S, CapacityError, nothing_seen, stopping
 from stream.serve.listener import Listener, unanswerable
@@ -156,7 +156,7 @@ class Feed:
                 raise CapacityError(
                     str(error), expected="a free place", setting="server.max_questions", retry_after_s=RETRY_AFTER_S
                 ) from error
-            except ClosedError:
+            except SessionError:  # closed, or failed for good
                 raise stopping() from None
 
     def look(

@@ -124,8 +124,10 @@ class Recorder:
 
     @property
     def drops(self) -> Counter[str]:
-        """Packets that are not in the log, by reason."""
-        return +Counter({"log_refused": self._num_refused}) + (self._writer.drops if self._writer is not None else Counter())
+        """Packets that are not in the log, by reason; and stretches of it that a clip met and that are damaged."""
+        num_damaged = sum(reader.num_damaged for reader in tuple(self._readers))
+        lost = +Counter({"log_refused": self._num_refused, "log_damaged": num_damaged})
+        return lost + (self._writer.drops if self._writer is not None else Counter())
 
     def stretch(self, start: str, end: str) -> Stretch:
         """Two moments as people write them (`-30`: before the log's end). From any thread; reads the disk. Raises `PacketLogError`."""

@@ -270,7 +270,20 @@ class Service:
             webrtc=self.desk.figures(),
             refused=dict(self.refused),
             watches=dict(self.watches.desk.counts),
+            damaged=self._damaged(),
         )
+
+    def _damaged(self) -> dict[str, int]:
+        journal = self.delivery.writer.journal.damage
+        cameras: Counter[str] = sum((camera.feed.drops() for camera in self._cameras.values()), Counter())
+        return {
+            "journal_entries": journal.num_rows + journal.num_lost,
+            "journal_files": journal.num_recovered,
+            "watch_files": self.watches.num_damaged,
+            "snapshots": self.alerts.snapshots.num_damaged,
+            "memory": cameras["memory_damaged"],
+            "packets": cameras["log_damaged"],
+        }
 
     def put_watch(self, camera: str, name: str, settings: WatchSettings) -> WatchStatus:
         """Make a watch, or change one; it is kept. Raises `ServeError`."""

@@ -64,6 +64,11 @@ class WatchKeeper:
         for camera in made.keys() - feeds.keys():
             log.warning("camera %s is not configured: its %d watches wait for it", camera, len(made[camera]))
 
+    @property
+    def num_damaged(self) -> int:
+        """Files of watches that were damaged when they were read."""
+        return self._store.num_damaged if self._store is not None else 0
+
     def start(self, under_way: Iterable[Event] = ()) -> None:
         """`under_way`: watch events that had not ended when the service did."""
         self.desk.restore(under_way)

@@ -173,8 +173,9 @@ class OutboxStatus(BaseModel):
 
 
 class JournalStatus(BaseModel):
-    """What is written before it is told. `degraded`: why it cannot be written now, else empty; `pending` entries then wait in
-    memory. `dropped`: entries that memory could not hold."""
+    """What is written before it is told. `degraded`: why it cannot be written now (`pending` entries then wait in memory), or what of it is
+    damaged; else empty. `dropped`: entries that memory could not hold. `set_aside`: damaged files that are kept beside it until somebody
+    removes them."""
 
     address: str
     degraded: str
@@ -183,6 +184,7 @@ class JournalStatus(BaseModel):
     dropped: int
     failures: int
     used_mb: float
+    set_aside: int
     outboxes: dict[str, OutboxStatus]
 
 
@@ -223,7 +225,8 @@ class EngineStatus(BaseModel):
 
 class ServiceStatus(BaseModel):
     """The service as a whole. `refused`: requests by why they were refused (`unauthorized`, `at_capacity`, `slow_body`, ...). `watches`:
-    judgements, those that came late (`thinned`) or not at all (`late`), and what was told."""
+    judgements, those that came late (`thinned`) or not at all (`late`), and what was told. `damaged`: what of the data folder was found damaged
+    since the start, by kind."""
 
     version: str
     model: str
@@ -234,6 +237,7 @@ class ServiceStatus(BaseModel):
     webrtc: dict[str, int]
     refused: dict[str, int]
     watches: dict[str, int]
+    damaged: dict[str, int]
     journal: JournalStatus
 
     def without_port(self) -> ServiceStatus:

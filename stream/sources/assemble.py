@@ -51,6 +51,7 @@ class Assembler:
         self._by_arrival = by_arrival
         self._is_live = is_live
         self._limits = limits or IngestLimits()
+        self._most_bytes, self._most_px = self._limits.access_unit_bytes, self._limits.max_picture_px
         self._clock = clock
         self._time_base = stream.time_base or Fraction(1, MEDIA_CLOCK_HZ)
         self._canonical = Canonicaliser(stream.codec_context.extradata or b"") if self.codec == "h264" else None
@@ -67,7 +68,8 @@ class Assembler:
         """Samples that one demuxed packet makes: mostly one; a picture that may still be incomplete waits for the next."""
         if not packet.size:
             return []
-        self._limits.check_access_unit(packet.size)
+        if packet.size > self._most_bytes:
+            raise self._limits.large_unit()
         if self._canonical is None:
             return [self._plain(each) for each in self._filtered(packet)]
         if packet.is_keyframe and packet.has_sidedata("new_extradata"):
@@ -87,8 +89,11 @@ class Assembler:
 
     def _sample(self, packet: av.Packet[av.VideoStream], unit: AccessUnit) -> Sample:
         width, height = unit.size_px or (self._stream.codec_context.width, self._stream.codec_context.height)
-        self._limits.check_access_unit(len(unit.data))
-        self._limits.check_picture(width, height)
+        if (
+            len(unit.data) > self._most_bytes or width * height > self._most_px
+        ):  # told apart only then: this is done for every picture
+            self._limits.check_access_unit(len(unit.data))
+            self._limits.check_picture(width, height)
         reference = reference_us(packet) if self._is_live else None
         arrival_s = self._clock()
         return Sample(

@@ -19,7 +19,9 @@ _UNITS_PER_PICTURE = 4
 """Bytes from one picture to the next, in largest access units: sound and other programmes come between them."""
 MAX_PLAYLIST_BYTES = 4 << 20
 """A day in segments of two seconds; FFmpeg holds twenty times as much of it."""
-_PLAYLIST = b"#EXTM3U"
+MAX_RENDITIONS = 64
+"""Renditions of all playlists together. FFmpeg opens each, and takes those that it names for others of the first."""
+_PLAYLIST, _RENDITION = b"#EXTM3U", b"#EXT-X-STREAM-INF"
 
 
 class Intake:
@@ -30,6 +32,7 @@ class Intake:
         self._monotonic = monotonic
         self._until_s: float | None = monotonic() + timeout_s
         self._num_requests = 0
+        self._num_renditions = 0
         self._num_bytes = 0
 
     def settle(self) -> None:
@@ -55,11 +58,19 @@ class Intake:
         elif self._num_bytes > _UNITS_PER_PICTURE * self._limits.access_unit_bytes:
             raise self._limits.large_unit()
 
+    def see_renditions(self, num: int) -> None:
+        """Raises `TooLargeError`."""
+        self._num_renditions += num
+        if self._num_renditions > MAX_RENDITIONS:
+            expected = f"expected at most {MAX_RENDITIONS} renditions in its playlists, got more"
+            raise TooLargeError(LARGE_PLAYLIST, f"{expected}; use the playlist of one of them")
+
 
 class Answer:
-    """Minds the length of one answer, if it is a playlist."""
+    """Minds what one answer holds, if it is a playlist."""
 
-    def __init__(self) -> None:
+    def __init__(self, intake: Intake) -> None:
+        self._intake = intake
         self._head = b""
         self._num_bytes = 0
 
@@ -68,6 +79,9 @@ class Answer:
         if len(self._head) < len(_PLAYLIST):
             self._head += data[: len(_PLAYLIST)]
         self._num_bytes += len(data)
-        if self._num_bytes > MAX_PLAYLIST_BYTES and self._head.startswith(_PLAYLIST):
+        if not self._head.startswith(_PLAYLIST):
+            return
+        self._intake.see_renditions(data.count(_RENDITION))
+        if self._num_bytes > MAX_PLAYLIST_BYTES:
             expected = f"expected a playlist of at most {MAX_PLAYLIST_BYTES} bytes, got one that is longer, or never ends"
             raise TooLargeError(LARGE_PLAYLIST, f"{expected}; let it list fewer segments")

@@ -7,6 +7,7 @@ redirect and segment is http:// or https://, to a host that the policy allows, a
 from __future__ import annotations
 
 import http.client
+import io
 import socket
 import ssl
 import weakref
@@ -55,9 +56,12 @@ class Fetcher:
     def __call__(self, url: str, flags: int = 0, options: dict[str, str] | None = None) -> Body:
         """What FFmpeg calls to open `url`. Raises `SourceError`."""
         shown = self._check(url)
+        if self.is_broken:
+            return Body(io.BytesIO(), self)
         try:
             self.intake.request()
         except SourceError as error:
+            self.is_broken = True
             raise SourceError(f"{self._shown}: {error}") from None
         try:
             answer = self._opener.open(Request(_bare(url), headers={"User-Agent": _AGENT}), timeout=self._wait_s)
@@ -149,10 +153,10 @@ class Body:
     def __init__(self, answer: Any, fetcher: Fetcher) -> None:
         self._answer = answer
         self._fetcher = fetcher
-        self._length = Answer()
+        self._length = Answer(fetcher.intake)
 
     def read(self, num_bytes: int) -> bytes:
-        """Nothing more once anything went wrong: FFmpeg asks again, and for other answers, before it gives up."""
+        """Nothing more once an answer broke: FFmpeg asks again, and for other answers, before it gives up."""
         if self._fetcher.is_broken:
             return b""
         try:

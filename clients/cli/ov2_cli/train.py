@@ -5,10 +5,17 @@ In: a training YAML. Out: `OUT/checkpoint` (released layout), `OUT/curves.csv`, 
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
+
+if TYPE_CHECKING:
+    from rich.progress import Progress
+
+    from trainer.config import TrainConfig
 
 
 def train(
@@ -16,28 +23,56 @@ def train(
     out: Annotated[Path, typer.Option(help="Folder of the run.")] = Path("runs/nano"),
     make_data: Annotated[bool, typer.Option("--make-data", help="Only make the clips that are still missing.")] = False,
     workers: Annotated[int, typer.Option(help="Processes that make clips.", min=1)] = 2,
+    processes: Annotated[
+        int, typer.Option(help="Processes that train together; each takes batches of its own in every step.", min=1)
+    ] = 1,
     resume: Annotated[bool, typer.Option("--resume", help="Go on from the last saved state.")] = False,
 ) -> None:
     """Train a checkpoint on the generated camera world, through the tokenizer and prompt of the service."""
-    from rich.console import Console
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
-
     from trainer.config import BUNDLED, load_config
     from trainer.data import make_clips
+    from trainer.processes import run_on, this_process
+
+    settings = load_config(config or BUNDLED)
+    process = this_process()
+    with process.main_process_first(), _progress() as progress:
+        clips = progress.add_task("clips", total=settings.data.num_clips)
+        make_clips(settings, workers=workers, done=lambda count: progress.update(clips, completed=count))
+    if make_data:
+        return
+    if processes > 1:
+        run_on(processes, _train, settings, out, resume)
+    else:
+        _train(settings, out, resume)
+    if process.is_main_process:
+        typer.echo(f"checkpoint: {out / 'checkpoint'}   curves: {out / 'loss.png'}")
+
+
+def _train(settings: TrainConfig, out: Path, resume: bool) -> None:
+    """The run in one process; the first of several shows its progress."""
     from trainer.loop import train as run
     from trainer.nano import new_model
 
-    settings = load_config(config or BUNDLED)
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    with Progress(*columns, console=Console(stderr=True)) as progress:
-        clips = progress.add_task("clips", total=settings.data.num_clips)
-        make_clips(settings, workers=workers, done=lambda count: progress.update(clips, completed=count))
-        if make_data:
-            return
+    with _progress() as progress:
         steps = progress.add_task("training", total=settings.num_steps)
 
         def report(step: int, values: dict[str, float]) -> None:
-            progress.update(steps, completed=step + 1, description=f"training, loss {values['loss']:.3f}")
+            stage, _ = settings.stage_at(step)
+            # a stage that only names has no answers to lose
+            told = f"loss {values['loss']:.3f}" if "loss" in values else f"naming {values['naming']:.3f}"
+            progress.update(steps, completed=step + 1, description=f"{stage.name}, {told}")
 
         run(settings, out, new_model(settings, out / "vocabulary"), resume=resume, report=report)
-    typer.echo(f"checkpoint: {out / 'checkpoint'}   curves: {out / 'loss.png'}")
+
+
+@contextmanager
+def _progress() -> Iterator[Progress]:
+    """A progress bar on standard error, in the first process alone."""
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+    from trainer.processes import this_process
+
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    with Progress(*columns, console=Console(stderr=True), disable=not this_process().is_main_process) as progress:
+        yield progress

@@ -222,7 +222,7 @@ def _patchify(device: torch.device) -> Workload:
     def painted() -> Tensor:
         canvases = np.empty((1, height, width, 3), np.uint8)
         Picture(frame).paint(width, height, blocks, canvases, 0)
-        return patches_from_canvases(canvases)[0].to(device)
+        return patches_from_canvases(canvases, CLIP_MEAN, CLIP_STD)[0].to(device)
 
     return Workload(
         name=f"patchify, {len(blocks)} blocks",

@@ -52,7 +52,8 @@ OWN_TROUBLE = (OSError, EOFError, TimeoutError)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AttackSettings:
-    """`attack_s`: of all attacks together. `cases`: drawn at random in all. `quiet_s` and `rest_s`: before and after the attacks on a service.
+    """`attack_s`: of all attacks together. `cases`: drawn at random in all. `fill_s`: until windows are full, so that what is weighed
+    before the attacks is what a service weighs at work. `quiet_s` and `rest_s`: before and after the attacks on a service.
     `is_short`: each attack once, with a small count; without tokens, those that tokens make another of."""
 
     seed: int
@@ -60,6 +61,7 @@ class AttackSettings:
     out: Path
     cases: int
     model: str = "ov2-nano"
+    fill_s: float = 90.0
     quiet_s: float = 30.0
     rest_s: float = 30.0
     is_short: bool = False
@@ -184,6 +186,7 @@ async def _phases(run: AttackRun, siege: Siege, hostile_port: int) -> None:
     _enter(run, siege, "warm up")
     await _until_live(target)
     await warm_up(target)
+    await asyncio.sleep(settings.fill_s)
     _enter(run, siege, "quiet")
     await asyncio.sleep(settings.quiet_s)
     _enter(run, siege, "attack")

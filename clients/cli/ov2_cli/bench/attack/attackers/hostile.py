@@ -17,6 +17,7 @@ FILM_S = 12.0
 """How long each is served. It takes a reader of no bounds to well over a gigabyte."""
 COME_S = 40.0
 """The service comes back to a camera within its longest pause, once the reader that hung is ended."""
+READER = "stream.sources.reader"
 LARGEST_READER_BYTES = 600 << 20
 """PyAV's code, and an access unit of 16 MiB with its copies."""
 BLOCK = 1 << 18
@@ -74,7 +75,8 @@ async def _serve(scene: Scene, film: Callable[[Scene], Blocks]) -> str:
 
 
 async def _largest_child(pid: int, seconds: float) -> int:
-    """Resident bytes of the service's largest child, at most, over that time. It ends early where that is far too much."""
+    """Resident bytes of the service's largest reader, at most, over that time. It ends early where that is far too much. A process that is
+    just forked still has the memory and the command line of the service, and is no reader yet."""
     import psutil
 
     until_s, largest = time.monotonic() + seconds, 0
@@ -82,7 +84,8 @@ async def _largest_child(pid: int, seconds: float) -> int:
         with contextlib.suppress(psutil.NoSuchProcess):
             for child in psutil.Process(pid).children(recursive=True):
                 with contextlib.suppress(psutil.NoSuchProcess):
-                    largest = max(largest, child.memory_info().rss)
+                    if READER in child.cmdline():
+                        largest = max(largest, child.memory_info().rss)
         await asyncio.sleep(0.1)
     return largest
 
