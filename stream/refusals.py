@@ -11,6 +11,7 @@ from pydantic import BaseModel
 
 Responses = dict[int | str, dict[str, Any]]
 
+SCHEMAS = "#/components/schemas/"
 REASONS = {
     400: "what came is no HTTP",
     401: "a bearer token is needed",
@@ -47,7 +48,14 @@ class Refusal(BaseModel):
 
 
 def refusals(*statuses: int) -> Responses:
-    return {status: {"model": Refusal, "description": REASONS[status]} for status in statuses}
+    content = {"application/json": {"schema": {"$ref": f"{SCHEMAS}{Refusal.__name__}"}}}
+    return {status: {"description": REASONS[status], "content": content} for status in statuses}
+
+
+def schemas() -> dict[str, Any]:
+    """What the entries refer to, for `components.schemas`. (A model in each of some hundred entries would be built a hundred times.)"""
+    made = Refusal.model_json_schema(ref_template=SCHEMAS + "{model}")
+    return {**made.pop("$defs"), Refusal.__name__: made}
 
 
 def anywhere() -> Responses:

@@ -21,7 +21,7 @@ from stream.camera.errors import no_group
 from stream.camera.question import Bridge, Finished, Piece, Question, Refused, Started
 from stream.camera.status import CameraStatus, CameraTimeline
 from stream.config import configuration as config
-from stream.refusals import Refusal, Responses, anywhere, refusals
+from stream.refusals import Refusal, Responses, anywhere, refusals, schemas
 from stream.serve.api_page import api_page
 from stream.serve.bearer import BearerGuard, is_stranger
 from stream.serve.bodies import json_routes
@@ -147,6 +147,7 @@ def _description(app: FastAPI) -> dict[str, Any]:
                 del operation["responses"]["422"]
         for name in ("HTTPValidationError", "ValidationError"):
             schema["components"]["schemas"].pop(name, None)
+        schema["components"]["schemas"] |= schemas()
     return app.openapi_schema or {}
 
 

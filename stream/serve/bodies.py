@@ -1,7 +1,7 @@
 """Bodies in JSON, read strictly and no further than their bound.
 
 In: a request. Out: the same with its body parsed, or `LargeBodyError`, `WrongTypeError`, `JsonError`. FastAPI alone reads a body of any length,
-takes `Infinity` and `NaN` for numbers, the last of two equal keys, halves of surrogate pairs, and any type of content for bytes.
+takes the last of two equal keys, halves of surrogate pairs, numbers without end, and any type of content for bytes.
 """
 
 from __future__ import annotations
@@ -85,9 +85,10 @@ def _check_type(request: Request) -> None:
 
 
 def parse_json(text: bytes) -> Any:
-    """JSON as RFC 8259 has it, in UTF-8, each key once. Raises `JsonError`."""
+    """JSON as RFC 8259 has it, in UTF-8, each key once. Raises `JsonError`. `NaN` and `Infinity` pass, so that they are refused by the field
+    in which they stand."""
     try:
-        document = json.loads(text.decode("utf-8"), object_pairs_hook=_once, parse_constant=_no_constant, parse_int=_whole)
+        document = json.loads(text.decode("utf-8"), object_pairs_hook=_once, parse_int=_whole)
         json.dumps(document, ensure_ascii=False).encode("utf-8")
     except JsonError:
         raise
@@ -108,10 +109,6 @@ def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
         [(twice, _)] = Counter(key for key, _ in pairs).most_common(1)
         raise _refused(f"the key {twice[:100]!r} twice")
     return given
-
-
-def _no_constant(name: str) -> float:
-    raise _refused(f"{name}, which JSON does not have")
 
 
 def _whole(digits: str) -> int:

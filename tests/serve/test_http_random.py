@@ -55,7 +55,7 @@ HONEST: dict[str, dict[str, Any]] = {
     WATCH: {"sentence": "Is there a car?", "enabled": False},
 }
 NUMBERS = (
-    st.sampled_from([0, -0.0, 1e-46, 1e-39, 1e308, -1, 1 << 63, (1 << 64) - 1, -(1 << 63), 10**300])
+    st.sampled_from([0, -0.0, 1e-46, 1e-39, 1e308, -1, 1 << 63, 1 << 64, -(1 << 63), 10**300])
     | st.integers()
     | st.floats(allow_nan=False, allow_infinity=False)
 )
@@ -104,7 +104,8 @@ def check(told: httpx.Response) -> None:
 @UNDER_WAY
 def test_any_json_in_any_field(client: httpx.Client, data: st.DataObject) -> None:
     path = data.draw(st.sampled_from([ASK, WATCH]))
-    body = HONEST[path] | data.draw(st.dictionaries(st.sampled_from(FIELDS[path]), VALUES, max_size=2))
+    wrong = st.dictionaries(st.sampled_from(FIELDS[path]), VALUES | NUMBERS, min_size=1, max_size=3)
+    body = HONEST[path] | data.draw(wrong)
     text = json.dumps(body).encode("utf-8", "surrogatepass")
     told = client.request("POST" if path == ASK else "PUT", path, content=text, headers={"Content-Type": "application/json"})
     check(told)

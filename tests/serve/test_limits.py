@@ -18,8 +18,8 @@ from waiting import until
 # ruff: noqa: F811
 
 SOON_S = 0.3
-ASK = b"POST /v1/cameras/front/ask HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n"
-FOLLOW = b"GET /v1/events/stream?after=0 HTTP/1.1\r\nHost: x\r\n\r\n"
+ASK = b"POST /v1/cameras/front/ask HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Type: application/json\r\n"
+FOLLOW = b"GET /v1/events/stream?after=0 HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n"
 
 
 def limited(start: Start, video: Path, **server: Any) -> RunningService:
@@ -60,8 +60,8 @@ def stack() -> Iterator[ExitStack]:
         yield opened
 
 
-@pytest.mark.parametrize("before", [b"", b"GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n"])
-@pytest.mark.parametrize("sent", [b"", b"GET /v1/cameras HTTP/1.1\r\nHost: x\r\nX-Slow: "])
+@pytest.mark.parametrize("before", [b"", b"GET /healthz HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n"])
+@pytest.mark.parametrize("sent", [b"", b"GET /v1/cameras HTTP/1.1\r\nHost: 127.0.0.1\r\nX-Slow: "])
 def test_headers_that_do_not_come_end_the_connection(start: Start, video: Path, before: bytes, sent: bytes) -> None:
     service = limited(start, video, header_timeout_s=SOON_S)
     client = connected(service, before)
@@ -86,7 +86,7 @@ def test_a_body_that_does_not_come_is_given_up_with_408(start: Start, video: Pat
 
 def test_a_body_that_nobody_wants_is_not_waited_for_either(start: Start, video: Path) -> None:
     service = limited(start, video, body_timeout_s=SOON_S)
-    got = whole(connected(service, b"GET /healthz HTTP/1.1\r\nHost: x\r\nContent-Length: 500\r\n\r\n{"))
+    got = whole(connected(service, b"GET /healthz HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Length: 500\r\n\r\n{"))
     assert got.startswith(b"HTTP/1.1 200"), "the answer needs no body"
 
 
@@ -113,10 +113,10 @@ def test_a_body_beyond_its_bound_is_refused_unread_and_the_connection_goes_on(st
 def test_connections_are_bounded_and_no_address_takes_them_all(start: Start, video: Path, stack: ExitStack) -> None:
     service = limited(start, video, max_connections=4, max_share_per_address=0.5)
     held = [stack.enter_context(connected(service)) for _ in range(2)]
-    status, headers, error = answer(whole(connected(service, b"GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n")))
+    status, headers, error = answer(whole(connected(service, b"GET /healthz HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n")))
     assert (status, error["code"], error["setting"]) == (503, "too_many_connections", "server.max_connections")
     assert int(headers["retry-after"]) >= 1
-    other = connected(service, b"GET /healthz HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n", source="127.0.0.2")
+    other = connected(service, b"GET /healthz HTTP/1.1\r\nHost: 127.0.0.1\r\nConnection: close\r\n\r\n", source="127.0.0.2")
     assert whole(other).startswith(b"HTTP/1.1 200"), "somebody else is served"
     for one in held:
         one.close()
@@ -181,7 +181,7 @@ def test_a_client_that_asks_again_and_again_and_never_reads_is_dropped(start: St
     service = limited(start, video, write_timeout_s=SOON_S)
     client = stack.enter_context(connected(service))
     client.settimeout(SOON_S)
-    request = b"GET /v1/config/schema.json HTTP/1.1\r\nHost: x\r\n\r\n"
+    request = b"GET /v1/config/schema.json HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n"
 
     def is_cut() -> bool:
         try:
