@@ -230,7 +230,7 @@ def test_a_run_has_its_contract_a_page_and_a_picture(short_run: tuple[AttackRun,
     assert contract <= set(told)
     assert json.loads(json.dumps(told)) == told
     lines = (out / "lines.txt").read_text()
-    assert "foreign names" in lines
+    assert "quiet" in lines
     page = io.StringIO()
     console = Console(width=160, file=page)
     console.print(draw(run))

@@ -156,7 +156,7 @@ def test_a_client_that_does_not_read_is_left_and_one_that_leaves_is_gone(recorde
     service = recorded(write_timeout_s=0.2)
     clips = service.runner.service.clips
     host, port = service.url.removeprefix("http://").split(":")
-    request = f"GET /v1/cameras/front/clip.mp4?start={WALL_S}&end={WALL_S + 6} HTTP/1.1\r\nHost: x\r\n\r\n".encode()
+    request = f"GET /v1/cameras/front/clip.mp4?start={WALL_S}&end={WALL_S + 6} HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n".encode()
     with socket.socket() as deaf:
         deaf.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
         deaf.connect((host, int(port)))

@@ -14,6 +14,7 @@ from typing import Any
 
 import pytest
 import yaml
+from child_environment import child_environment
 from ov2_cli import main as command
 from service_fixtures import checkpoint, video, write_checkpoint  # noqa: F401
 from stopping import running
@@ -103,3 +104,30 @@ def test_a_signal_stops_the_service_with_status_0_and_no_credential_in_its_log(
     assert process.returncode == 0, log
     assert "hunter2" not in log
     assert "Traceback" not in log
+
+
+def test_what_was_loaded_is_not_looked_through_by_the_collector_while_the_service_runs(
+    tmp_path: Path, checkpoint: Path
+) -> None:
+    program = (
+        "import gc, os, signal, sys\n"
+        "from pathlib import Path\n"
+        "from stream.serve.config import load\n"
+        "from stream.serve.run import serve\n"
+        "def ready(line):\n"
+        "    print(gc.get_freeze_count(), len(gc.get_objects()))\n"
+        "    os.kill(os.getpid(), signal.SIGTERM)\n"
+        "serve(load(Path(sys.argv[1])), ready=ready)\n"
+    )
+    config = {"cameras": CAMERAS, "model": {"path": str(checkpoint)}, "server": {"port": 0}, "data": str(tmp_path / "data")}
+    (tmp_path / "ov2.yaml").write_text(yaml.safe_dump(config))
+    done = subprocess.run(
+        [sys.executable, "-c", program, str(tmp_path / "ov2.yaml")],
+        capture_output=True,
+        text=True,
+        env=child_environment(),
+        timeout=100,
+    )
+    assert done.returncode == 0, done.stderr
+    frozen, left = map(int, done.stdout.split())
+    assert frozen > 10 * left

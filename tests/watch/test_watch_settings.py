@@ -58,7 +58,7 @@ def test_a_schedule_that_cannot_be_read_is_refused(line: str) -> None:
         ("zone", [[[0, 0], [1, 1], [1, 0], [0, 1]]], "do not cross"),
         ("zone", [[[0, 0], [2, 0], [1, 1]]], "from 0 to 1"),
         ("zone", [[[0, 0], [0.5, 0.5], [1, 1]]], "at least 0.1%"),
-        ("zone", [[[0, 0], [float("nan"), 0], [1, 1]]], "from 0 to 1"),
+        ("zone", [[[0, 0], [float("nan"), 0], [1, 1]]], "zone.0.1.0"),
         ("colour", "red", "Extra inputs"),
     ],
 )

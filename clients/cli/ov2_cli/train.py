@@ -60,7 +60,7 @@ def _train(settings: TrainConfig, out: Path, resume: bool) -> None:
             stage, _ = settings.stage_at(step)
             # a stage that only names has no answers to lose
             told = f"loss {values['loss']:.3f}" if "loss" in values else f"naming {values['naming']:.3f}"
-            progress.update(steps, completed=step + 1, description=f"{stage.name}, {told}")
+            progress.update(steps, completed=step + 1, description=f"{stage.name}, {told}", refresh=True)
 
         run(settings, out, new_model(settings, out / "vocabulary"), resume=resume, report=report)
 

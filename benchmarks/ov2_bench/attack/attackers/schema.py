@@ -49,7 +49,7 @@ async def _run(scene: Scene, count: int, *, with_token: bool) -> tuple[int, str]
     described.write_text(json.dumps(await target.get("/openapi.json")))
     (scene.folder / "schemathesis.toml").write_text(SETTINGS, encoding="utf-8")
     command = [
-        sys.executable, "-m", "schemathesis.cli", "run", str(described), "--url", f"http://{target.host}:{target.port}", "--checks", CHECKS,
+        sys.executable, "-m", "schemathesis.cli", "run", described.name, "--url", f"http://{target.host}:{target.port}", "--checks", CHECKS,
         "--max-examples", str(count), "--seed", str(scene.rng.getrandbits(31)), "--no-color", "--exclude-path", "/v1/events/stream",
         "--suppress-health-check", "all", "--phases", "examples,coverage,fuzzing" if count >= COVERED else "fuzzing", "--request-timeout", "30",
     ]  # fmt: skip
