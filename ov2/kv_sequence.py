@@ -19,7 +19,10 @@ from ov2.errors import PagesError
 from ov2.forward import ScheduledTokens, forward, places_of
 from ov2.model import OV2Model
 from ov2.pages import PagePool
+from ov2.prompt import system_tokens
 from ov2.segment import EncodedGroup, Segment
+from ov2.session_settings import Limits
+from ov2.text import TextTokenizer
 
 
 class Run(NamedTuple):
@@ -163,3 +166,11 @@ class KVSequence:
             raise
         self.commit(writing)
         return hidden_TD
+
+
+def begin_sequence(model: OV2Model, pool: PagePool, text: TextTokenizer, limits: Limits) -> KVSequence:
+    """How every window begins: the system text, and room for recall behind it."""
+    sequence = KVSequence(model, pool)
+    sequence.append(system_tokens(text))
+    sequence.skip(limits.recall_tokens)
+    return sequence

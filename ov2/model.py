@@ -19,8 +19,10 @@ from torch.nn.functional import linear
 from ov2.attention import TreeMask, attend_to
 from ov2.checkpoint import find, read_config, read_normalisation, read_weights, save, stream_settings
 from ov2.config import OV2Config
+from ov2.errors import CheckpointError
 from ov2.language import Attend, LanguageModel
 from ov2.pixels import CLIP_MEAN, CLIP_STD
+from ov2.text import TextTokenizer
 from ov2.vision import VisionTower
 from ov2.weights import WeightType, quantise_weights
 
@@ -109,6 +111,19 @@ class OV2Model(nn.Module):
     def max_timestamp_s(self) -> float:
         """Largest timestamp it was trained on, seconds; infinite when the folder does not say."""
         return float(self.stream_settings.get("max_timestamp_s", "inf"))
+
+    def tokenizer(self, text: TextTokenizer | None = None) -> TextTokenizer:
+        """The given tokenizer, or the one of the model's folder. Raises `CheckpointError` when they do not belong together."""
+        if text is None:
+            if self.folder is None:
+                raise CheckpointError("tokenizer: expected `text`, or a model loaded from a folder with one, got neither")
+            text = TextTokenizer.from_folder(self.folder)
+        if text.image_pad != self.config.image_token_id:
+            raise CheckpointError(
+                f"tokenizer: expected the image token to be {self.config.image_token_id} as in config.json, "
+                f"got {text.image_pad}; tokenizer and model belong to different checkpoints"
+            )
+        return text
 
     def vision_tokens(self, pixel_values: Tensor, image_grid_thw: Tensor, patch_positions: Tensor) -> Tensor:
         """Vision tokens [V, D] of patches [P, X] in block layout, canvases [G, 3] = (number, rows, columns in patches) and

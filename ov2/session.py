@@ -13,14 +13,14 @@ from types import TracebackType
 from ov2.answer import Answer
 from ov2.canvas import CanvasGroup
 from ov2.encode import encode
-from ov2.errors import CheckpointError, SessionError
-from ov2.kv_sequence import KVSequence
+from ov2.errors import SessionError
+from ov2.kv_sequence import KVSequence, begin_sequence
 from ov2.model import OV2Model
 from ov2.pages import PagePool
-from ov2.prompt import question_tokens, system_tokens
+from ov2.prompt import question_tokens
 from ov2.sampling import Sampling
 from ov2.segment import EncodedGroup
-from ov2.session_settings import Limits, SessionSettings
+from ov2.session_settings import SessionSettings
 from ov2.text import TextTokenizer
 from ov2.window import Window, span_of
 
@@ -41,7 +41,7 @@ class Session:
         clock: Callable[[], float] = time.perf_counter,
     ) -> None:
         self._model, self._clock = model, clock
-        self._text = tokenizer_of(model, text)
+        self._text = model.tokenizer(text)
         settings = settings or SessionSettings()
         self.limits = settings.resolve(max_positions=model.max_positions, max_timestamp_s=model.max_timestamp_s)
         if pool is not None and pool.page_tokens != self.limits.page_tokens:
@@ -184,28 +184,3 @@ class Session:
     def _require_open(self) -> None:
         if self._closed:
             raise SessionError("session: expected an open session, got a closed one")
-
-
-def begin_sequence(model: OV2Model, pool: PagePool, text: TextTokenizer, limits: Limits) -> KVSequence:
-    """A context with the system text, and room for recall behind it."""
-    context = KVSequence(model, pool)
-    context.append(system_tokens(text))
-    context.skip(limits.recall_tokens)
-    return context
-
-
-def tokenizer_of(model: OV2Model, text: TextTokenizer | None) -> TextTokenizer:
-    """The given tokenizer or the one of the model's folder. Raises `CheckpointError` when they do not belong together."""
-    text = text or _folder_tokenizer(model)
-    if text.image_pad != model.config.image_token_id:
-        raise CheckpointError(
-            f"tokenizer: expected the image token to be {model.config.image_token_id} as in config.json, "
-            f"got {text.image_pad}; tokenizer and model belong to different checkpoints"
-        )
-    return text
-
-
-def _folder_tokenizer(model: OV2Model) -> TextTokenizer:
-    if model.folder is None:
-        raise CheckpointError("tokenizer: expected `text`, or a model loaded from a folder with one, got neither")
-    return TextTokenizer.from_folder(model.folder)

@@ -8,7 +8,7 @@ from __future__ import annotations
 from ov2.engine.state import EngineState
 from ov2.engine.stream_state import StreamState
 from ov2.errors import CapacityError, SessionError
-from ov2.session import begin_sequence
+from ov2.kv_sequence import begin_sequence
 from ov2.session_settings import Limits, SessionSettings
 from ov2.window import Window
 

@@ -21,7 +21,6 @@ from ov2.engine.settings import EngineSettings, require_kernels
 from ov2.engine.stream import Stream
 from ov2.errors import CapacityError, ClosedError, RestartError, SessionError
 from ov2.model import OV2Model
-from ov2.session import tokenizer_of
 from ov2.session_settings import SessionSettings
 from ov2.text import TextTokenizer
 
@@ -52,7 +51,7 @@ class Engine:
         self.settings = settings or EngineSettings()
         self.failure: BaseException | None = None
         require_kernels(model.config, model.device)
-        self._text = tokenizer_of(model, text)
+        self._text = model.tokenizer(text)
         self._scheduler = Scheduler(model, self._text, self.settings)
         self._on_failure = on_failure
         self._inbox: deque[Callable[[], None]] = deque()

@@ -17,13 +17,12 @@ from ov2.engine.branch import Branch
 from ov2.engine.prefill import Chunk, ChunkedPrefill
 from ov2.engine.work import Output, PendingGroup, Recalled
 from ov2.errors import RequestError
-from ov2.kv_sequence import KVSequence
+from ov2.kv_sequence import KVSequence, begin_sequence
 from ov2.model import OV2Model
 from ov2.pages import PagePool
 from ov2.prompt import system_tokens
 from ov2.sampling import Sampling
 from ov2.segment import EncodedGroup
-from ov2.session import begin_sequence
 from ov2.session_settings import Limits
 from ov2.text import TextTokenizer
 from ov2.token_stream import TokenStream

@@ -16,7 +16,7 @@ from ov2.engine.settings import require_kernels
 from ov2.errors import CapacityError, CheckpointError, PromptError, SessionError
 from ov2.model import OV2Model
 from ov2.pages import PagePool
-from ov2.session import SessionSettings
+from ov2.session_settings import SessionSettings
 from ov2.text import TextTokenizer
 
 __all__ = ["engine", "model", "stream", "text"]

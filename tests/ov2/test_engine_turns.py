@@ -15,7 +15,7 @@ from ov2.errors import SessionError
 from ov2.model import OV2Model
 from ov2.prompt import question_tokens
 from ov2.sampling import Sampling
-from ov2.session import SessionSettings
+from ov2.session_settings import SessionSettings
 from ov2.text import TextTokenizer
 
 __all__ = ["model", "text"]

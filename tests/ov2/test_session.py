@@ -11,7 +11,8 @@ from torch import Tensor
 from ov2.errors import CheckpointError, PromptError, SessionError
 from ov2.model import OV2Model
 from ov2.pages import PagePool
-from ov2.session import Session, SessionSettings
+from ov2.session import Session
+from ov2.session_settings import SessionSettings
 from ov2.text import TextTokenizer
 
 __all__ = ["model", "text"]

@@ -16,7 +16,8 @@ from ov2.pages import PagePool
 from ov2.pixels import vision_inputs
 from ov2.prompt import group_tokens, question_tokens, run_tokens, system_tokens
 from ov2.segment import Segment
-from ov2.session import Session, SessionSettings
+from ov2.session import Session
+from ov2.session_settings import SessionSettings
 
 DATA = GOLDEN / "ov2_tiny"
 TOLERANCE = 2e-4

@@ -9,7 +9,7 @@ from small_model import byte_tokenizer, made_group, small_model
 
 from ov2.engine import Engine, EngineSettings, Stream
 from ov2.model import OV2Model
-from ov2.session import SessionSettings
+from ov2.session_settings import SessionSettings
 from ov2.text import TextTokenizer
 
 LIMITS = SessionSettings(window_tokens=400, branch_tokens=300, max_positions=2000, page_tokens=16)

@@ -16,7 +16,6 @@ import numpy as np
 
 from ov2.encode import encode
 from ov2.model import OV2Model
-from ov2.session import tokenizer_of
 from stream.memory.phrases import phrases_of
 from stream.memory.summary import FILE, Summariser, basis_of
 from trainer.data.clips import Clip
@@ -70,7 +69,7 @@ def calibrate(model: OV2Model, clips: Iterable[Clip], folder: Path) -> Sight:
 
 def embeddings(model: OV2Model, words: Iterable[str]) -> np.ndarray:
     """float32 [W, D]: of each word as it stands inside a sentence, the mean of its tokens."""
-    text = tokenizer_of(model, None)
+    text = model.tokenizer()
     table = model.model.language_model.embed_tokens.weight.detach().float().cpu().numpy()
     return np.stack([table[text.encode(f" {word}")].mean(0) for word in words])
 
