@@ -1,28 +1,28 @@
 """A rolling session of one camera: groups come in, the oldest go out, questions are asked on branches.
 
-In: groups of canvases, questions. Out: answers. The reference is exact: a session equals the model run once over all its
-tokens, where each token sees the earlier ones whose segment was still in the window when it was written.
+In: groups of canvases, questions. Out: answers. It is one stream of the engine's scheduler, stepped by the caller: what it answers is
+what the service would, with no thread. The reference is exact: a session equals the model run once over all its tokens, where each
+token sees the earlier ones whose segment was still in the window when it was written.
 """
 
 from __future__ import annotations
 
-import time
-from collections.abc import Callable
+from concurrent.futures import Future
 from types import TracebackType
 
-from ov2.answer import Answer
 from ov2.canvas import CanvasGroup
-from ov2.encode import encode
+from ov2.engine.scheduler import Scheduler
+from ov2.engine.settings import EngineSettings
+from ov2.engine.stepper import Stepper
+from ov2.engine.stream import Reply, Stream
+from ov2.engine.work import PendingGroup
 from ov2.errors import SessionError
-from ov2.kv_sequence import KVSequence, begin_sequence
+from ov2.kv_sequence import KVSequence
 from ov2.model import OV2Model
 from ov2.pages import PagePool
-from ov2.prompt import question_tokens
-from ov2.sampling import Sampling
 from ov2.segment import EncodedGroup
 from ov2.session_settings import SessionSettings
 from ov2.text import TextTokenizer
-from ov2.window import Window, span_of
 
 
 class Session:
@@ -38,11 +38,8 @@ class Session:
         settings: SessionSettings | None = None,
         text: TextTokenizer | None = None,
         pool: PagePool | None = None,
-        clock: Callable[[], float] = time.perf_counter,
     ) -> None:
-        self._model, self._clock = model, clock
-        self._text = model.tokenizer(text)
-        settings = settings or SessionSettings()
+        text, settings = model.tokenizer(text), settings or SessionSettings()
         self.limits = settings.resolve(max_positions=model.max_positions, max_timestamp_s=model.max_timestamp_s)
         if pool is not None and pool.page_tokens != self.limits.page_tokens:
             raise SessionError(
@@ -55,61 +52,58 @@ class Session:
             dtype=model.dtype,
             device=model.device,
         )
-        self._closed = False
-        self._window = Window(self.limits, self._text, begin_sequence(model, self.pool, self._text, self.limits))
+        # a graph is worth its capture only to an engine that lives long
+        engine = EngineSettings(session=settings, cuda_graphs=False)
+        self._scheduler = Scheduler(model, text, engine, pool=self.pool)
+        self._stepper = Stepper(self._scheduler)
+        self._state = self._scheduler.open("session")
+        self._stream = Stream(self._stepper, self._scheduler, text, self._state)
 
     @property
     def num_renewals(self) -> int:
-        return self._window.num_renewals
+        return self._state.window.num_renewals
 
     @property
     def num_dropped(self) -> int:
-        return self._window.num_dropped
+        return self._state.window.num_dropped
 
     @property
     def num_tokens(self) -> int:
         """Tokens in the window, the system text included."""
-        return self._window.num_tokens
+        return self._state.window.num_tokens
 
     @property
     def num_positions(self) -> int:
         """Positions used since the last renewal: the next token's position."""
-        return self._window.num_positions
+        return self._state.window.num_positions
 
     @property
     def zero_s(self) -> float:
         """Media seconds of timestamp zero: the start of the oldest group at the last renewal (0 before the first group)."""
-        return self._window.zero_s
+        return self._state.window.zero_s
 
     @property
     def groups(self) -> tuple[EncodedGroup, ...]:
         """Groups in the window, oldest first."""
-        return self._window.groups
+        return self._state.window.groups
 
     @property
     def window(self) -> tuple[float, float] | None:
         """Media seconds (start, end) in the window; None before the first group."""
-        return self._window.span_s
+        return self._state.window.span_s
 
     def encode(self, group: CanvasGroup) -> EncodedGroup:
         """Run the vision tower over one group."""
-        return encode(self._model, [group])[0]
+        return self._stream.encode(group)
 
     def append(self, group: CanvasGroup) -> None:
-        """Take a closed group in; the oldest leave when the window is full, and the session is renewed when a trained limit is
+        """Take a closed group in; the oldest leave when the window is full, and the session is renewed when a trained limit comes
         near. Raises `SessionError` when the group is larger than the window or older than the last one."""
-        self.append_encoded(self.encode(group))
+        self._append(PendingGroup(group=group, future=Future()))
 
     def append_encoded(self, group: EncodedGroup) -> None:
         """`append` for a group that went through `encode` already."""
-        self._require_open()
-        window = self._window
-        window.require_newer(group)
-        window.start_clock(group)
-        window.make_room(group)
-        if window.limit_near(group):
-            self.renew(self.groups[0].start_s if self.groups else group.start_s)
-        window.context.append(window.tokens(group), group.vision_tokens, group)
+        self._append(PendingGroup(group=group, encoded=group, future=Future()))
 
     def ask(
         self,
@@ -120,57 +114,31 @@ class Session:
         temperature: float = 0.0,
         top_p: float = 1.0,
         seed: int | None = None,
-    ) -> Answer:
-        """Ask on a branch that sees the window, the still-open group `peek`, and the question; the session stays as it is.
+    ) -> Reply:
+        """Ask on a branch that sees the window as it is now, the still-open group `peek`, and the question; the session stays as it is.
 
         Raises `PromptError` when the question is empty, or does not fit beside the window with peek and answer.
         """
-        asked_s = self._clock()
         self._require_open()
-        sampling = Sampling(max_tokens=max_tokens, temperature=temperature, top_p=top_p, seed=seed)
-        tail = question_tokens(self._text, question)
-        encoded = None if peek is None else self.encode(peek)
-        prompt = self._prompt(encoded, tail)
-        self._window.require_room(len(prompt) + max_tokens)
-        if self._window.branch_limit_near(len(prompt) + max_tokens, encoded):
-            self.renew()
-            prompt = self._prompt(encoded, tail)
-        return Answer(
-            self._model,
-            self._text,
-            self._window.context.fork(),
-            prompt,
-            None if encoded is None else encoded.vision_tokens,
-            sampling,
-            window=span_of([*self.groups, *([encoded] if encoded is not None else [])]),
-            asked_s=asked_s,
-            clock=self._clock,
-        )
+        reply = self._stream.ask(question, peek=peek, max_tokens=max_tokens, temperature=temperature, top_p=top_p, seed=seed)
+        reply.begin()
+        return reply
 
     def branch(self) -> KVSequence:
         """A bare branch, for callers that read hidden states instead of text. Close it."""
         self._require_open()
-        return self._window.context.fork()
+        return self._state.window.context.fork()
 
-    def renew(self, zero_s: float | None = None) -> None:
-        """Write the window again from position zero, timestamps counted from `zero_s` (default: the oldest group's start)."""
+    def renew(self) -> None:
+        """Write the window again from position zero, timestamps counted from the start of its oldest group."""
         self._require_open()
-        groups = self.groups
-        if zero_s is None:
-            zero_s = groups[0].start_s if groups else self.zero_s
-        fresh = begin_sequence(self._model, self.pool, self._text, self.limits)
-        try:
-            for group in groups:
-                fresh.append(self._window.tokens(group, zero_s), group.vision_tokens, group)
-        except BaseException:
-            fresh.close()
-            raise
-        self._window.renewed(fresh, zero_s)
+        renewed: Future[None] = Future()
+        self._scheduler.renew(self._state, renewed)
+        self._stepper.wait(renewed)
 
     def close(self) -> None:
-        """Give all pages back. Closing twice is fine; answers under way go on."""
-        self._closed = True
-        self._window.context.close()
+        """Give the window's pages back. Closing twice is fine; answers under way go on."""
+        self._state.close()
 
     def __enter__(self) -> Session:
         return self
@@ -178,9 +146,12 @@ class Session:
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
         self.close()
 
-    def _prompt(self, peek: EncodedGroup | None, tail: list[int]) -> list[int]:
-        return [*(self._window.tokens(peek) if peek is not None else ()), *tail]
+    def _append(self, pending: PendingGroup) -> None:
+        self._require_open()
+        self._scheduler.append(self._state, pending)
+        self._stepper.wait(pending.future)
+        self._stepper.settle(self._state)
 
     def _require_open(self) -> None:
-        if self._closed:
+        if self._state.closed:
             raise SessionError("session: expected an open session, got a closed one")

@@ -1,7 +1,7 @@
 """The rolling window of a stream: which groups stand in its context, and what its limits ask for.
 
-In: encoded groups. Out: their tokens, room for them, and whether a renewal is due. Nothing here runs the model: a `Session` does,
-at once, and the engine does, together with the work of other streams.
+In: encoded groups. Out: their tokens, room for them, and whether a renewal is due. Nothing here runs the model: the
+engine's scheduler does, together with the work of other streams.
 """
 
 from __future__ import annotations

@@ -26,7 +26,7 @@ def admit(state: EngineState, name: str, settings: SessionSettings | None, max_w
             f"set page_tokens for the engine"
         )
     spoken_for = sum(reserved_pages(line.limits) for line in state.lines.values())
-    if spoken_for + reserved_pages(limits) > pool.num_pages:
+    if spoken_for + reserved_pages(limits) > pool.num_pages and not state.is_pool_shared:
         raise CapacityError(
             f"stream {name!r}: at capacity: {len(state.lines)} sessions hold {spoken_for} of {pool.num_pages} pages, one more "
             f"needs {reserved_pages(limits)}; set num_pages or max_streams higher, or window_tokens lower"

@@ -7,6 +7,7 @@ between two steps. When the device has become unusable, the thread begins again 
 from __future__ import annotations
 
 import logging
+import queue
 import threading
 from collections import deque
 from collections.abc import Callable
@@ -19,6 +20,8 @@ from ov2.engine.restarts import Restarts
 from ov2.engine.scheduler import Scheduler
 from ov2.engine.settings import EngineSettings, require_kernels
 from ov2.engine.stream import Stream
+from ov2.engine.stream_state import Question
+from ov2.engine.work import Output
 from ov2.errors import CapacityError, ClosedError, RestartError, SessionError
 from ov2.model import OV2Model
 from ov2.session_settings import SessionSettings
@@ -178,6 +181,14 @@ class Engine:
                 self._turn.wait_for(lambda: self._closing or self._inbox, IDLE_S)
             self._turn.wait_for(lambda: self._closing or self._inbox or self._scheduler.has_work)
             return not self._closing
+
+    def next_output(self, outputs: queue.SimpleQueue[Output]) -> Output:
+        """What becomes of a question next; waits for it."""
+        return outputs.get()
+
+    def cancel(self, question: Question) -> None:
+        """Let a question end at the next step."""
+        question.cancelled = True
 
     def take_question(self) -> None:
         """Count a question in. Raises `CapacityError` when there are as many as may be."""

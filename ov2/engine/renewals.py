@@ -39,13 +39,14 @@ class Renewals:
             owner.line.go_on_renewing()
 
     def failed(self, owner: Work, error: Exception) -> None:
-        """It begins again: when there is room, or without the group that raised."""
+        """One that raised begins again without the group that did. One that lacks pages or memory begins again when there is room; where
+        somebody waits for it, they are told."""
         assert isinstance(owner, Renewal), "expected a renewal"
         line = owner.line
         if line.renewal is not owner:
             return
         if not isinstance(error, RequestError):
-            line.drop_renewal()
+            line.give_up_renewal(error if line.wants_renewal else None)
             return
         self._state.tally.shed["renewal_failed"] += 1
         culprit = line.fail_renewal(error)

@@ -50,10 +50,22 @@ log = logging.getLogger(__name__)
 
 
 class Scheduler:
-    """Lines by name, and the work on them. Belongs to one thread. `poison` is for tests, as in `PagePool`."""
+    """Streams by name, and the work on them. Belongs to one thread.
 
-    def __init__(self, model: OV2Model, text: TextTokenizer, settings: EngineSettings, *, poison: bool = False) -> None:
-        pool = PagePool(
+    `pool`: one whose pages others hold, too; nothing is then reserved in it, and none taken back from who is not known here. `poison`
+    is for tests, as in `PagePool`."""
+
+    def __init__(
+        self,
+        model: OV2Model,
+        text: TextTokenizer,
+        settings: EngineSettings,
+        *,
+        pool: PagePool | None = None,
+        poison: bool = False,
+    ) -> None:
+        is_shared = pool is not None
+        pool = pool or PagePool(
             model.config.text,
             num_pages=settings.pages(model),
             page_tokens=settings.session.page_tokens,
@@ -62,7 +74,7 @@ class Scheduler:
             poison=poison,
         )
         self.verdict = YesNoScorer(text, model.stream_settings.get("judge", {}))
-        self._state = EngineState(model, text, settings, pool, Barrier(model.device))
+        self._state = EngineState(model, text, settings, pool, Barrier(model.device), is_pool_shared=is_shared)
         self._questions, self._groups = Questions(self._state), Groups(self._state)
         self._statements = Scoring(self._state, self.verdict)
         self._wanted, self._renewals = Renewals(self._state, wanted=True), Renewals(self._state, wanted=False)
@@ -105,6 +117,10 @@ class Scheduler:
             return
         judgement.after = judgement.line.num_taken
         self._statements.waiting.append(judgement)
+
+    def drop_cancelled(self) -> None:
+        """End questions that were cancelled, as every step does."""
+        self._questions.drop_cancelled()
 
     def encode(self, group: CanvasGroup) -> EncodedGroup:
         """Vision tokens of one group, now."""
@@ -180,7 +196,7 @@ class Scheduler:
         began = time.perf_counter()
         state = self._state
         state.turn += 1
-        self._questions.drop_cancelled()
+        self.drop_cancelled()
         self._statements.drop_late()
         self._questions.take_up()
         self._groups.take_up()
@@ -190,7 +206,7 @@ class Scheduler:
             self._run(parts)
         self._renewals.finish()
         self._watchers.tell()
-        if state.barrier.is_suspect:
+        if state.barrier.is_suspect and not state.is_pool_shared:
             self._audit()
         state.tally.counts["steps"] += 1
         state.tally.busy_s += time.perf_counter() - began
@@ -223,8 +239,8 @@ class Scheduler:
         except Exception as error:  # noqa: BLE001  whatever it was, it belongs to one of them
             failure = error
         if is_out_of_memory(failure):
-            if self._shrink():
-                self._leave_out(batch[0], SessionError(f"out of memory: {failure}"))
+            if self._shrink(shortage := _no_memory(failure)):
+                self._leave_out(batch[0], shortage)
         elif len(batch) == 1:
             self._leave_out(batch[0], self._state.barrier.contain(failure, "group"))
         else:
@@ -258,8 +274,8 @@ class Scheduler:
             part.passage.context.cancel(part.writing)
         desk, owner, _, _ = parts[-1]
         if is_out_of_memory(failure):
-            if self._shrink():
-                desk.failed(owner, SessionError(f"out of memory: {failure}"))
+            if self._shrink(shortage := _no_memory(failure)):
+                desk.failed(owner, shortage)
         elif len(parts) == 1:
             desk.failed(owner, self._state.barrier.contain(failure, desk.kind))
         else:
@@ -304,12 +320,13 @@ class Scheduler:
                 logits[index] = logits_W
         return logits
 
-    def _shrink(self) -> bool:
-        """Memory has run out: renewals go first, then steps get smaller. True when neither is left to do."""
+    def _shrink(self, error: SessionError) -> bool:
+        """Memory has run out: renewals in the background go first, until somebody waits for them; then steps get smaller. True when
+        neither is left to do."""
         self._state.tally.shed["out_of_memory"] += 1
         if self._state.model.device.type == "cuda":
             torch.cuda.empty_cache()
-        if self._state.drop_renewals():
+        if self._state.drop_renewals(error):
             return False
         smallest = self._step_tokens <= LEAST_STEP_TOKENS
         self._step_tokens = max(LEAST_STEP_TOKENS, self._step_tokens // 2)
@@ -341,6 +358,12 @@ def _canvases(one: _Encoded) -> CanvasGroup:
     group = one.group if isinstance(one, PendingGroup | Recalled) else one.peek
     assert isinstance(group, CanvasGroup), f"expected canvases, got {type(group).__name__}"
     return group
+
+
+def _no_memory(cause: Exception) -> SessionError:
+    error = SessionError(f"out of memory: {cause}")
+    error.__cause__ = cause
+    return error
 
 
 def _closed(line: StreamState) -> ClosedError:

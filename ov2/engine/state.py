@@ -55,6 +55,7 @@ class EngineState:
     settings: EngineSettings
     pool: PagePool
     barrier: Barrier
+    is_pool_shared: bool = False
     lines: dict[str, StreamState] = field(default_factory=dict)
     running: list[Question] = field(default_factory=list)
     tally: Tally = field(default_factory=Tally)
@@ -78,11 +79,12 @@ class EngineState:
         of_statements = (context for judgement in judgements for context in judgement.contexts)
         return list({id(context): context for context in (*of_lines, *of_questions, *of_statements)}.values())
 
-    def drop_renewals(self) -> bool:
-        """Give up renewals that nobody waits for: memory is short. False when there was none."""
+    def drop_renewals(self, error: Exception | None = None) -> bool:
+        """Give up renewals that nobody waits for: memory is short. With an `error`, they do not begin again until somebody waits for them.
+        False when there was none."""
         dropped = [line for line in self.lines.values() if line.renewal is not None and not line.wants_renewal]
         for line in dropped:
-            line.drop_renewal()
+            line.give_up_renewal(error)
         return bool(dropped)
 
     def stats(self) -> EngineStats:

@@ -29,8 +29,8 @@ log = logging.getLogger(__name__)
 Result = TypeVar("Result")
 
 
-class DeviceThread(Protocol):
-    """What a stream needs of the engine (`ov2.engine.engine.Engine`)."""
+class Driver(Protocol):
+    """Who steps the scheduler: a thread (`ov2.engine.engine.Engine`), or the caller (`ov2.engine.stepper.Stepper`)."""
 
     @property
     def alive(self) -> bool: ...
@@ -42,6 +42,10 @@ class DeviceThread(Protocol):
 
     def post(self, work: Callable[[], None]) -> None: ...
 
+    def next_output(self, outputs: queue.SimpleQueue[Output]) -> Output: ...
+
+    def cancel(self, question: Question) -> None: ...
+
     def take_question(self) -> None: ...
 
     def end_question(self) -> None: ...
@@ -50,7 +54,7 @@ class DeviceThread(Protocol):
 class Stream:
     """One stream of an engine, for any thread."""
 
-    def __init__(self, engine: DeviceThread, scheduler: Scheduler, text: TextTokenizer, line: StreamState) -> None:
+    def __init__(self, engine: Driver, scheduler: Scheduler, text: TextTokenizer, line: StreamState) -> None:
         self._engine, self._scheduler, self._text, self._line = engine, scheduler, text, line
 
     @property
@@ -238,7 +242,7 @@ class Reply(Iterator[str]):
     first token, `finish_reason` (`stop`, `length`, `cancelled`). Iterating raises `PromptError` or `SessionError` when it failed.
     """
 
-    def __init__(self, question: Question, told: queue.SimpleQueue[Output], engine: DeviceThread) -> None:
+    def __init__(self, question: Question, told: queue.SimpleQueue[Output], engine: Driver) -> None:
         self._question, self._told, self._engine = question, told, engine
         self.started: Started | None = None
         self.ended: Ended | None = None
@@ -247,6 +251,11 @@ class Reply(Iterator[str]):
     @property
     def num_tokens(self) -> int:
         return self.ended.num_tokens if self.ended is not None else 0
+
+    @property
+    def prompt_tokens(self) -> int:
+        """Tokens read for this question alone."""
+        return self.started.prompt_tokens if self.started is not None else 0
 
     @property
     def first_token_s(self) -> float | None:
@@ -263,21 +272,34 @@ class Reply(Iterator[str]):
 
     def __next__(self) -> str:
         while self.ended is None:
-            item = self._told.get()
-            if isinstance(item, str):
-                self.text += item
-                return item
-            if isinstance(item, Started):
-                self.started = item
-            else:
-                self.ended = item
-                if item.error is not None:
-                    raise item.error
+            if piece := self._take():
+                return piece
         raise StopIteration
 
+    def begin(self) -> None:
+        """Wait until `started` is there. Raises as iterating does."""
+        while self.started is None and self.ended is None:
+            self._take()
+
+    def _take(self) -> str:
+        """The next piece, or nothing when something else has come; what is written of an answer that was closed is left out."""
+        item = self._engine.next_output(self._told)
+        if isinstance(item, str):
+            if self._question.cancelled:
+                return ""
+            self.text += item
+            return item
+        if isinstance(item, Started):
+            self.started = item
+            return ""
+        self.ended = item
+        if item.error is not None:
+            raise item.error
+        return ""
+
     def close(self) -> None:
-        """Stop writing. Closing twice is fine."""
-        self._question.cancelled = True
+        """Stop writing; no more pieces come. Closing twice is fine."""
+        self._engine.cancel(self._question)
 
     def __enter__(self) -> Reply:
         return self
@@ -286,4 +308,4 @@ class Reply(Iterator[str]):
         self.close()
 
     def __del__(self) -> None:
-        self._question.cancelled = True
+        self._engine.cancel(self._question)

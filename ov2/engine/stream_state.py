@@ -166,6 +166,11 @@ class StreamState:
             self.renewal.passage.close()
             self.renewal = None
 
+    def give_up_renewal(self, error: Exception | None) -> None:
+        """Give up a renewal, and tell the `error` to whoever waits for it; with an error, none begins until somebody wants one."""
+        self.drop_renewal()
+        self.wants_renewal, self.renewal_error = False, error
+
     def fail_renewal(self, error: Exception) -> EncodedGroup | None:
         """Give up a renewal that raised. The next one looks for the group that did, and goes on without it: returns the group once it is
         found. Where it is none of them, whoever waits for a renewal is told."""
@@ -177,7 +182,7 @@ class StreamState:
         elif renewal.has_system_text and not self.one_by_one:
             self.one_by_one = True
         else:
-            self.wants_renewal, self.renewal_error = False, error
+            self.give_up_renewal(error)
         return renewal.alone
 
     def finish_draft(self) -> None:

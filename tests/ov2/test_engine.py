@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
 import torch
 from engine_fixtures import LIMITS, WAIT_S, engine, model, stream, text
 from small_model import made_group
+from waiting import until
 
 from ov2.engine import Engine, EngineSettings, Stream
 from ov2.engine.graphs import DecodeGraphs
@@ -42,6 +44,29 @@ def test_an_answer_sees_the_groups_before_it_and_is_a_sessions(stream: Stream, m
     assert reply.first_token_s is not None
     assert "".join(later) == said_by_a_session(model, text, "Red?", 7, 8)
     assert later.window == (0.0, 7.0)
+
+
+def test_a_session_and_a_stream_keep_the_same_window_at_every_group(model: OV2Model, text: TextTokenizer) -> None:
+    limits = replace(LIMITS, max_positions=1000)
+    session = Session(model, limits, text)
+    with Engine(model, EngineSettings(session=limits, max_streams=1), text=text) as engine:
+        stream = engine.open("front")
+        for index in range(40):
+            group = made_group(index, float(index))
+            session.append(group)
+            stream.append(group).result(WAIT_S)
+            until(lambda: not engine.call(lambda: engine._scheduler.has_work))
+            window = engine.call(lambda: stream._line.window)
+            assert (session.num_tokens, session.num_positions, session.window, session.zero_s) == (
+                window.num_tokens,
+                window.num_positions,
+                window.span_s,
+                window.zero_s,
+            )
+            assert (session.num_renewals, session.num_dropped) == (window.num_renewals, window.num_dropped)
+        assert session.num_renewals > 2
+        question = "What is it?"
+        assert list(session.ask(question, max_tokens=6)) == list(stream.ask(question, max_tokens=6))
 
 
 def test_many_questions_at_once_answer_as_each_alone(stream: Stream) -> None:

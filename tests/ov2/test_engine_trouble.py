@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import gc
+import itertools
+from concurrent.futures import Future
 from typing import Any
 
 import pytest
@@ -12,8 +14,8 @@ from small_model import made_group
 from waiting import until
 
 from ov2.engine import Engine, EngineSettings, Stream, scheduler
-from ov2.engine.work import Output
-from ov2.errors import SessionError
+from ov2.engine.work import Output, PendingGroup
+from ov2.errors import PagesError, SessionError
 from ov2.model import OV2Model
 from ov2.text import TextTokenizer
 
@@ -97,6 +99,64 @@ def test_out_of_memory_that_does_not_end_fails_what_asked_for_it(
         list(stream.ask("Red?"))
     monkeypatch.setattr(scheduler, "forward", works)
     assert "".join(stream.ask("Red?", max_tokens=3))
+
+
+def test_a_renewal_that_finds_no_memory_fails_for_whoever_waits_and_leaves_the_window(
+    stream: Stream, engine: Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stream.wait(WAIT_S)
+    window, pages, works = stream.window, engine.stats().pages_used, scheduler.forward
+
+    def fail(*_: Any) -> Any:
+        raise torch.OutOfMemoryError("one byte")
+
+    monkeypatch.setattr(scheduler, "forward", fail)
+    with pytest.raises(SessionError, match="out of memory: one byte"):
+        stream.renew(WAIT_S)
+    monkeypatch.setattr(scheduler, "forward", works)
+    assert (stream.window, engine.stats().pages_used) == (window, pages)
+    stream.renew(WAIT_S)
+    assert engine.stats().renewals == 1
+
+
+def test_a_renewal_that_finds_no_page_fails_for_whoever_waits_and_leaves_the_window(stream: Stream, engine: Engine) -> None:
+    stream.wait(WAIT_S)
+    window, pool = stream.window, engine.call(lambda: stream._line.pool)
+    away = engine.call(lambda: pool.take(pool.num_pages - pool.num_used))
+    with pytest.raises(PagesError, match="set num_pages higher"):
+        stream.renew(WAIT_S)
+    engine.call(lambda: pool.release(away))
+    assert stream.window == window
+    stream.renew(WAIT_S)
+    assert engine.stats().renewals == 1
+
+
+def test_a_background_renewal_that_finds_no_memory_waits_until_somebody_needs_it(
+    model: OV2Model, text: TextTokenizer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    steps = scheduler.Scheduler(model, text, EngineSettings(session=LIMITS, max_streams=1))
+    front, works = steps.open("front"), scheduler.forward
+    for index in itertools.count():
+        steps.append(front, PendingGroup(group=made_group(index, float(index)), future=Future()))
+        while front.num_settled < front.num_taken:
+            steps.step()
+        if front.window.renewal_due():
+            break
+
+    def fail(*_: Any) -> Any:
+        raise torch.OutOfMemoryError("one byte")
+
+    monkeypatch.setattr(scheduler, "forward", fail)
+    for _ in range(50):
+        steps.step()
+    assert not steps.has_work
+    assert steps.stats().shed["out_of_memory"] == 1
+    monkeypatch.setattr(scheduler, "forward", works)
+    renewed: Future[None] = Future()
+    steps.renew(front, renewed)
+    while not renewed.done():
+        steps.step()
+    assert front.window.num_renewals == 1
 
 
 def test_a_bug_in_every_pass_reaches_everybody_who_waits_and_the_engine_goes_on(

@@ -81,10 +81,10 @@ def test_a_failed_append_gives_its_pages_back(session: Session, monkeypatch: pyt
         raise MemoryError
 
     monkeypatch.setattr("ov2.forward.paged_attention", fail)
-    with pytest.raises(MemoryError):
-        session.append(made_group(6, 6.0))
-    with pytest.raises(MemoryError):
-        session.renew()
+    for use in (lambda: session.append(made_group(6, 6.0)), session.renew):
+        with pytest.raises(SessionError, match="out of memory") as failed:
+            use()
+        assert isinstance(failed.value.__cause__, MemoryError)
     assert session.pool.num_used == held
     assert session.window == (0.0, 6.0)
 
