@@ -50,7 +50,7 @@ class RequestError(SessionError):
 
 
 class DeviceError(SessionError):
-    """The device has become unusable: nothing more can be computed on it as it is. `__cause__` is what told so."""
+    """The device has become unusable: nothing more can be computed on it as it is. `__cause__` is what showed it."""
 
 
 class RestartError(SessionError):

@@ -1,10 +1,10 @@
 """New tokens on their way into contexts: many contexts in one pass of the language model.
 
-In: writings, each with its new tokens and what they see. Out: their hidden states; keys and values are in the pages. Writings that
+In: scheduled tokens of many contexts, each with what they see. Out: their hidden states; keys and values are in the pages. Contexts that
 see the same segments in front of their own (questions about one window) read those once, by cascade attention; the others run
 as one ragged batch.
 
-Shape letters: T new tokens of all writings, D head size or width, H query heads, K key and value heads, B writings that run together,
+Shape letters: T new tokens of all contexts, D head size or width, H query heads, K key and value heads, B contexts that run together,
 L pages, V vision tokens.
 """
 
@@ -42,21 +42,21 @@ class ScheduledTokens:
 
 
 class _Batch(NamedTuple):
-    """Writings that run together; each of them sees the whole prefix."""
+    """Scheduled tokens that run together; all of them see the whole prefix."""
 
-    writings: list[ScheduledTokens]
+    scheduled: list[ScheduledTokens]
     prefix: tuple[Segment, ...]
 
 
 @torch.inference_mode()
-def forward(model: OV2Model, pool: PagePool, writings: Sequence[ScheduledTokens]) -> list[Tensor]:
-    """Hidden states [T, D] of the new tokens of every writing, in their order."""
-    batches = _batches(writings)
-    ordered = [writing for batch in batches for writing in batch.writings]
+def forward(model: OV2Model, pool: PagePool, scheduled: Sequence[ScheduledTokens]) -> list[Tensor]:
+    """Hidden states [T, D] of the new tokens of each, in their order."""
+    batches = _batches(scheduled)
+    ordered = [each for batch in batches for each in batch.scheduled]
     device = model.device
-    ids_T = torch.tensor([token for writing in ordered for token in writing.ids], device=device)
+    ids_T = torch.tensor([token for each in ordered for token in each.ids], device=device)
     positions_T, slots_T = (torch.tensor(column, device=device) for column in places_of(ordered, pool.page_tokens))
-    vision = [writing.vision_VD for writing in ordered if writing.vision_VD is not None]
+    vision = [each.vision_VD for each in ordered if each.vision_VD is not None]
     x_TD = model.embed(ids_T, torch.cat(vision) if vision else None)
     reads = [_read(batch, pool, device) for batch in batches]
 
@@ -69,17 +69,17 @@ def forward(model: OV2Model, pool: PagePool, writings: Sequence[ScheduledTokens]
         return torch.cat(outs) if len(outs) > 1 else outs[0]
 
     hidden_TD = model.run_language(x_TD, positions_T, attend)
-    split = dict(zip(map(id, ordered), torch.split(hidden_TD, [writing.num_tokens for writing in ordered]), strict=True))
-    return [split[id(writing)] for writing in writings]
+    split = dict(zip(map(id, ordered), torch.split(hidden_TD, [each.num_tokens for each in ordered]), strict=True))
+    return [split[id(each)] for each in scheduled]
 
 
-def _batches(writings: Sequence[ScheduledTokens]) -> list[_Batch]:
-    """Writings that see the same segments together; in the last batch those that share with nobody."""
+def _batches(scheduled: Sequence[ScheduledTokens]) -> list[_Batch]:
+    """Those that see the same segments together; in the last batch those that share with nobody."""
     sharing: dict[tuple[int, ...], list[ScheduledTokens]] = {}
-    for writing in writings:
-        sharing.setdefault(tuple(map(id, writing.before)), []).append(writing)
+    for each in scheduled:
+        sharing.setdefault(tuple(map(id, each.before)), []).append(each)
     shared = [_Batch(same, same[0].before) for before, same in sharing.items() if before and len(same) > 1]
-    alone = [writing for before, same in sharing.items() if not before or len(same) == 1 for writing in same]
+    alone = [each for before, same in sharing.items() if not before or len(same) == 1 for each in same]
     return [*shared, _Batch(alone, ())] if alone else shared
 
 
@@ -88,12 +88,12 @@ _Read = Callable[[int, Tensor], Tensor]
 
 def _read(batch: _Batch, pool: PagePool, device: torch.device) -> tuple[int, _Read]:
     """The number of tokens of a batch, and attention of one layer over the pages that it sees."""
-    starts = (0, *accumulate(writing.num_tokens for writing in batch.writings))
+    starts = (0, *accumulate(each.num_tokens for each in batch.scheduled))
     if batch.prefix:
         prefix_21L = _table([batch.prefix], pool.page_tokens, device)
-        own_2BL = _table([writing.segments for writing in batch.writings], pool.page_tokens, device)
+        own_2BL = _table([each.segments for each in batch.scheduled], pool.page_tokens, device)
         return starts[-1], _cascade(pool, starts, prefix_21L, own_2BL)
-    seen_2BL = _table([(*writing.before, *writing.segments) for writing in batch.writings], pool.page_tokens, device)
+    seen_2BL = _table([(*each.before, *each.segments) for each in batch.scheduled], pool.page_tokens, device)
     return starts[-1], _paged(pool, starts, seen_2BL)
 
 
@@ -135,12 +135,12 @@ def pages_of(segments: Sequence[Segment], page_tokens: int) -> tuple[list[int], 
     return pages, valid
 
 
-def places_of(writings: Sequence[ScheduledTokens], page_tokens: int) -> tuple[list[int], list[int]]:
+def places_of(scheduled: Sequence[ScheduledTokens], page_tokens: int) -> tuple[list[int], list[int]]:
     """Position of every new token, and its slot of the flattened pool."""
     positions: list[int] = []
     slots: list[int] = []
-    for writing in writings:
-        for segment, count in zip(writing.segments, writing.counts, strict=True):
+    for each in scheduled:
+        for segment, count in zip(each.segments, each.counts, strict=True):
             for offset in range(segment.num_tokens - count, segment.num_tokens):
                 positions.append(segment.first_position + offset)
                 slots.append(segment.pages[offset // page_tokens] * page_tokens + offset % page_tokens)

@@ -1,6 +1,6 @@
 """A sequence of segments over shared pages: what a session keeps, and what a branch of it is.
 
-In: token ids and vision tokens. Out: writings, which `ov2.forward.run` runs, alone or with those of other contexts. A token sees
+In: token ids and vision tokens. Out: scheduled tokens, which `ov2.forward.forward` runs, alone or with those of other contexts. A token sees
 what stands in the context when it is written; what is dropped later stays as it was for those who saw it.
 
 Shape letters: T new tokens, D width, V vision tokens.
@@ -85,16 +85,16 @@ class KVSequence:
             taken=taken,
         )
 
-    def commit(self, writing: ScheduledTokens) -> None:
+    def commit(self, scheduled: ScheduledTokens) -> None:
         """The tokens are written: they belong to the context now."""
-        last = writing.segments[-1]
-        self.segments = (*writing.before, *writing.segments)
+        last = scheduled.segments[-1]
+        self.segments = (*scheduled.before, *scheduled.segments)
         self.next_position = last.first_position + last.num_tokens
 
-    def cancel(self, writing: ScheduledTokens) -> None:
+    def cancel(self, scheduled: ScheduledTokens) -> None:
         """They were not written, or not in all layers: pages taken for them go back, and the slots of older pages may be written again."""
-        self._pool.forget(places_of([writing], self._pool.page_tokens)[1])
-        self._pool.release(writing.taken)
+        self._pool.forget(places_of([scheduled], self._pool.page_tokens)[1])
+        self._pool.release(scheduled.taken)
 
     def append(self, ids: Sequence[int], vision_VD: Tensor | None = None, group: EncodedGroup | None = None) -> Tensor:
         """`begin`, written now. Returns the hidden states [T, D]."""
@@ -158,13 +158,13 @@ class KVSequence:
         """Forget all segments, and leave their pages to a pool that is reset."""
         self.segments = ()
 
-    def _write(self, writing: ScheduledTokens) -> Tensor:
+    def _write(self, scheduled: ScheduledTokens) -> Tensor:
         try:
-            (hidden_TD,) = forward(self._model, self._pool, [writing])
+            (hidden_TD,) = forward(self._model, self._pool, [scheduled])
         except BaseException:
-            self.cancel(writing)
+            self.cancel(scheduled)
             raise
-        self.commit(writing)
+        self.commit(scheduled)
         return hidden_TD
 
 

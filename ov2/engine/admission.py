@@ -1,6 +1,6 @@
 """Who gets a stream: pages are spoken for when it opens, so that none runs out of them later.
 
-In: a name and limits. Out: a line with an empty window.
+In: a name and limits. Out: a stream with an empty window.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from ov2.window import Window
 
 def admit(state: EngineState, name: str, settings: SessionSettings | None, max_waiting_groups: int | None) -> StreamState:
     """Raises `CapacityError` when the pages are spoken for, `SessionError` for a name in use or settings that do not fit."""
-    if name in state.lines:
+    if name in state.streams:
         raise SessionError(f"stream {name!r}: expected a name that is not in use; close the other stream first")
     model, pool = state.model, state.pool
     settings = settings or state.settings.session
@@ -25,17 +25,17 @@ def admit(state: EngineState, name: str, settings: SessionSettings | None, max_w
             f"stream {name!r}: expected pages of {pool.page_tokens} tokens as the engine's, got {limits.page_tokens}; "
             f"set page_tokens for the engine"
         )
-    spoken_for = sum(reserved_pages(line.limits) for line in state.lines.values())
+    spoken_for = sum(reserved_pages(stream.limits) for stream in state.streams.values())
     if spoken_for + reserved_pages(limits) > pool.num_pages and not state.is_pool_shared:
         raise CapacityError(
-            f"stream {name!r}: at capacity: {len(state.lines)} sessions hold {spoken_for} of {pool.num_pages} pages, one more "
+            f"stream {name!r}: at capacity: {len(state.streams)} sessions hold {spoken_for} of {pool.num_pages} pages, one more "
             f"needs {reserved_pages(limits)}; set num_pages or max_streams higher, or window_tokens lower"
         )
     context = begin_sequence(model, pool, state.text, limits)
-    line = StreamState(name, model, pool, state.text, limits, Window(limits, state.text, context))
-    line.max_waiting = max_waiting_groups or state.settings.max_waiting_groups
-    state.lines[name] = line
-    return line
+    stream = StreamState(name, model, pool, state.text, limits, Window(limits, state.text, context))
+    stream.max_waiting = max_waiting_groups or state.settings.max_waiting_groups
+    state.streams[name] = stream
+    return stream
 
 
 def reserved_pages(limits: Limits) -> int:

@@ -1,6 +1,6 @@
 """What a failure costs: the one whose work raised, or the device.
 
-In: exceptions of the work of questions, statements and groups. Out: the error that the one concerned is told; or a `DeviceError`, after which
+In: exceptions of the work of questions, statements and groups. Out: the error that its caller gets; or a `DeviceError`, after which
 the engine begins again. The device is unusable when
 
 - CUDA has failed in a way that every later call repeats: an error of `STICKY_CUDA_ERRORS`, or a synchronisation afterwards that raises;
@@ -39,22 +39,22 @@ class Barrier:
     def __init__(self, device: torch.device) -> None:
         self.is_suspect = False
         self._device = device
-        self._num_told: Counter[tuple[str, type[Exception]]] = Counter()
-        self._told_s = -LOG_EVERY_S
+        self._num_logged: Counter[tuple[str, type[Exception]]] = Counter()
+        self._logged_s = -LOG_EVERY_S
 
     def guard(self, what: str, work: Callable[[], None], failed: Callable[[Exception], None]) -> None:
-        """Do what one question, statement or group needs; what it raises is told to `failed`. Raises `DeviceError`."""
+        """Do what one question, statement or group needs; what it raises goes to `failed`. Raises `DeviceError`."""
         try:
             work()
         except Exception as error:  # noqa: BLE001  whatever it was, it belongs to the one whose work it is
             failed(self.contain(error, what))
 
     def contain(self, error: Exception, what: str) -> OV2Error:
-        """What the one concerned is told: errors of ours as they are, others as a `RequestError`. Raises `DeviceError`."""
+        """The error that its caller gets: errors of ours as they are, others as a `RequestError`. Raises `DeviceError`."""
         self.require_usable(error)
         if isinstance(error, OV2Error):
             return error
-        self._tell(error, what)
+        self._log(error, what)
         contained = RequestError(
             f"{what}: expected it to be computed, got {type(error).__name__}: {error}; nothing else failed"
         )
@@ -69,18 +69,18 @@ class Barrier:
         if isinstance(error, PoolError) or _is_sticky(error) or self._is_lost():
             raise DeviceError(f"device: expected one that computes, got {type(error).__name__}: {error}") from error
 
-    def _tell(self, error: Exception, what: str) -> None:
+    def _log(self, error: Exception, what: str) -> None:
         """In full for the first of its kind, then at most once a second."""
         kind, now_s = (what, type(error)), time.monotonic()
-        self._num_told[kind] += 1
-        if self._num_told[kind] == 1:
+        self._num_logged[kind] += 1
+        if self._num_logged[kind] == 1:
             log.error("engine: a %s raised, and fails alone", what, exc_info=error)
-        elif now_s - self._told_s >= LOG_EVERY_S:
-            self._told_s = now_s
-            log.error("engine: a %s raised, and fails alone: %r (%d of its kind so far)", what, error, self._num_told[kind])
+        elif now_s - self._logged_s >= LOG_EVERY_S:
+            self._logged_s = now_s
+            log.error("engine: a %s raised, and fails alone: %r (%d of its kind so far)", what, error, self._num_logged[kind])
 
     def _is_lost(self) -> bool:
-        """A CUDA device tells an earlier failure at every call."""
+        """A CUDA device raises an earlier failure at every call."""
         if self._device.type != "cuda":
             return False
         try:

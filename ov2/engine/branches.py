@@ -1,6 +1,6 @@
 """What an answer sees: the window, older groups instead of it, or older groups beside it.
 
-In: a question whose groups are encoded. Out: a branch to ask it on, and the passage that writes older groups first.
+In: a question whose groups are encoded. Out: a branch to ask it on, and the prefill that writes older groups first.
 
 - *Instead of the window*: older groups become a window of their own, right behind the system text, with times from the first
   of them. The model reads just what it would have read in a session that began there, so positions and times are those it was
@@ -31,14 +31,14 @@ def the_window(question: Question, prompt: list[int]) -> Branch:
         prompt=prompt,
         span_s=span_of([*seen, *_peek(question)]),
         group_ids=tuple(group.group_id for group in seen),
-        zero_s=question.line.window.zero_s,
+        zero_s=question.stream.window.zero_s,
     )
 
 
 def instead_of_the_window(question: Question, prompt: list[int], older: Sequence[EncodedGroup]) -> Branch:
     """Nothing but the system text yet; the older groups are written on it."""
     return Branch(
-        context=question.line.window.context.fork_first(),
+        context=question.stream.window.context.fork_first(),
         prompt=prompt,
         span_s=span_of([*older, *_peek(question)]),
         group_ids=(),
@@ -55,18 +55,18 @@ def beside_the_window(question: Question, prompt: list[int], older: Sequence[Enc
         prompt=prompt,
         span_s=span_of([*older, *seen, *_peek(question)]),
         group_ids=tuple(group.group_id for group in seen),
-        zero_s=question.line.window.zero_s,
+        zero_s=question.stream.window.zero_s,
         num_older_tokens=_num_tokens(question, older),
     )
 
 
-def older_passage(question: Question, older: Sequence[EncodedGroup], image_pad: int) -> ChunkedPrefill:
+def older_prefill(question: Question, older: Sequence[EncodedGroup], image_pad: int) -> ChunkedPrefill:
     """The tokens of older groups, right behind the system text."""
-    window, branch, zero_s = question.line.window, question.older, older[0].start_s
+    window, branch, zero_s = question.stream.window, question.older, older[0].start_s
     assert branch is not None, "expected a branch"
     context = window.context.fork_first() if question.beside else branch.context
-    pieces = [Chunk(window.tokens(group, zero_s), group.vision_tokens, group) for group in older]
-    return ChunkedPrefill(context, pieces, image_pad)
+    chunks = [Chunk(window.tokens(group, zero_s), group.vision_tokens, group) for group in older]
+    return ChunkedPrefill(context, chunks, image_pad)
 
 
 def _window_of(question: Question) -> tuple[KVSequence, list[EncodedGroup]]:
@@ -76,7 +76,7 @@ def _window_of(question: Question) -> tuple[KVSequence, list[EncodedGroup]]:
         group = segment.group
         return group is None or ((since_s is None or group.end_s > since_s) and (until_s is None or group.start_s < until_s))
 
-    context = question.line.window.context.fork(keep)
+    context = question.stream.window.context.fork(keep)
     return context, [segment.group for segment in context.segments if segment.group is not None]
 
 
@@ -85,4 +85,4 @@ def _peek(question: Question) -> list[EncodedGroup]:
 
 
 def _num_tokens(question: Question, older: Sequence[EncodedGroup]) -> int:
-    return sum(len(question.line.window.tokens(group, older[0].start_s)) for group in older)
+    return sum(len(question.stream.window.tokens(group, older[0].start_s)) for group in older)

@@ -140,7 +140,7 @@ class Engine:
             while self._wait(stepped):
                 try:
                     stepped = self._turn_once()
-                except Exception as error:  # noqa: BLE001  the device is unusable, whatever told so
+                except Exception as error:  # noqa: BLE001  the device is unusable, whatever showed it
                     self._begin_again(error)
                     stepped = True
         except BaseException as error:
@@ -165,9 +165,9 @@ class Engine:
         """The device is unusable as it is: give it all it had once more. Raises the error when that has been done too often."""
         while self._restarts.take():
             log.error("engine: the device has become unusable; it begins again", exc_info=error)
-            told = RestartError(f"engine: expected a device that computes, it has begun again ({error}); ask again")
+            ended = RestartError(f"engine: expected a device that computes, it has begun again ({error}); ask again")
             try:
-                self._scheduler.begin_again(told)
+                self._scheduler.begin_again(ended)
             except Exception as again:  # noqa: BLE001  it counts as one more
                 error = again
             else:

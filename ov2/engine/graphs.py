@@ -1,6 +1,6 @@
 """Decoding as a CUDA graph: one launch for a step of all layers instead of hundreds.
 
-In: writings of one token each. Out: their hidden states, the same as `ov2.forward.run` gives, to rounding. Shapes of a graph are fixed, so
+In: scheduled tokens, one of each sequence. Out: their hidden states, the same as `ov2.forward.forward` gives, to rounding. Shapes of a graph are fixed, so
 a step is padded: to a number of sequences and to a number of pages that are powers of two. Rows that pad write to a page that
 nobody reads.
 
@@ -36,28 +36,28 @@ class DecodeGraphs:
         self._graphs: OrderedDict[tuple[int, int], _Step] = OrderedDict()
         self._spare: int | None = None
 
-    def takes(self, writings: Sequence[ScheduledTokens]) -> bool:
+    def takes(self, scheduled: Sequence[ScheduledTokens]) -> bool:
         """Whether these are few, of one token each, and share no window (for those that do, cascade attention reads it once)."""
-        if not 0 < len(writings) <= MOST_SEQUENCES or any(writing.num_tokens != 1 for writing in writings):
+        if not 0 < len(scheduled) <= MOST_SEQUENCES or any(each.num_tokens != 1 for each in scheduled):
             return False
-        windows = {tuple(map(id, writing.before)) for writing in writings}
-        return len(windows) == len(writings) and self._has_spare()
+        windows = {tuple(map(id, each.before)) for each in scheduled}
+        return len(windows) == len(scheduled) and self._has_spare()
 
     @torch.inference_mode()
-    def run(self, writings: Sequence[ScheduledTokens]) -> list[Tensor]:
+    def run(self, scheduled: Sequence[ScheduledTokens]) -> list[Tensor]:
         """Hidden states [1, D] of each."""
         page_tokens = self._pool.page_tokens
-        tables = [pages_of((*writing.before, *writing.segments), page_tokens) for writing in writings]
-        size = _power_of_two(len(writings)), max(LEAST_PAGES, _power_of_two(max(len(pages) for pages, _ in tables)))
+        tables = [pages_of((*each.before, *each.segments), page_tokens) for each in scheduled]
+        size = _power_of_two(len(scheduled)), max(LEAST_PAGES, _power_of_two(max(len(pages) for pages, _ in tables)))
         step = self._graphs.pop(size, None) or _Step(self._model, self._pool, *size)
         self._graphs[size] = step
         while len(self._graphs) > MOST_GRAPHS:
             self._graphs.popitem(last=False)
-        positions, slots = places_of(writings, page_tokens)
+        positions, slots = places_of(scheduled, page_tokens)
         assert self._spare is not None, "expected a spare page"
-        step.fill([writing.ids[0] for writing in writings], positions, slots, tables, self._spare, page_tokens)
+        step.fill([each.ids[0] for each in scheduled], positions, slots, tables, self._spare, page_tokens)
         hidden_BD = step.replay() if self._capture else step()
-        return [hidden_BD[index : index + 1] for index in range(len(writings))]
+        return [hidden_BD[index : index + 1] for index in range(len(scheduled))]
 
     @property
     def pages(self) -> tuple[int, ...]:

@@ -1,7 +1,8 @@
 """Tokens that go into new segments of a context, a few at a time.
 
-In: a context, pieces of tokens and vision tokens, one per segment. Out: writings of at most so many tokens, in order; after each its
-commit. An answer is a passage that grows by one token at a time; a renewal is one of many pieces, several of which go in one writing.
+In: a context, chunks of tokens and vision tokens, one per segment. Out: scheduled tokens, at most so many at a time, in order; each time
+the commit. An answer is a prefill that grows by one token at a time; a renewal is one of many chunks, several of which are scheduled
+together.
 
 Shape letters: V vision tokens, D width.
 """
@@ -29,47 +30,47 @@ class Chunk(NamedTuple):
 class ChunkedPrefill:
     """`left` tokens are still to be written. Close it: its context's pages go back, and nothing more may be written."""
 
-    def __init__(self, context: KVSequence, pieces: Sequence[Chunk], image_pad: int) -> None:
+    def __init__(self, context: KVSequence, chunks: Sequence[Chunk], image_pad: int) -> None:
         self.context = context
         self.is_closed = False
-        self._pieces, self._image_pad = list(pieces), image_pad
+        self._chunks, self._image_pad = list(chunks), image_pad
         self._done = self._next = _Cursor()
 
     @property
     def left(self) -> int:
-        return sum(len(piece.ids) for piece in self._pieces[self._done.piece :]) - self._done.ids
+        return sum(len(chunk.ids) for chunk in self._chunks[self._done.chunk :]) - self._done.ids
 
     def add(self, token: int) -> None:
         """One more token at the end."""
-        if self._done.piece == len(self._pieces):
-            last = self._pieces[-1]
-            self._done = _Cursor(len(self._pieces) - 1, len(last.ids), len(last.vision_VD) if last.vision_VD is not None else 0)
-        self._pieces[-1].ids.append(token)
+        if self._done.chunk == len(self._chunks):
+            last = self._chunks[-1]
+            self._done = _Cursor(len(self._chunks) - 1, len(last.ids), len(last.vision_VD) if last.vision_VD is not None else 0)
+        self._chunks[-1].ids.append(token)
 
     def next(self, most: int) -> ScheduledTokens:
         """The next tokens, at most so many. Raises `PagesError` when no page is free for them."""
         place, runs = self._done, []
-        while most and place.piece < len(self._pieces):
-            piece = self._pieces[place.piece]
-            ids = piece.ids[place.ids : place.ids + most]
-            num_vision = ids.count(self._image_pad) if piece.vision_VD is not None else 0
+        while most and place.chunk < len(self._chunks):
+            chunk = self._chunks[place.chunk]
+            ids = chunk.ids[place.ids : place.ids + most]
+            num_vision = ids.count(self._image_pad) if chunk.vision_VD is not None else 0
             vision_VD = (
-                piece.vision_VD[place.vision : place.vision + num_vision]
-                if piece.vision_VD is not None and num_vision
+                chunk.vision_VD[place.vision : place.vision + num_vision]
+                if chunk.vision_VD is not None and num_vision
                 else None
             )
-            runs.append(Run(ids, vision_VD, piece.group, goes_on=place.ids > 0))
+            runs.append(Run(ids, vision_VD, chunk.group, goes_on=place.ids > 0))
             most -= len(ids)
-            is_whole = place.ids + len(ids) == len(piece.ids)
+            is_whole = place.ids + len(ids) == len(chunk.ids)
             place = (
-                _Cursor(place.piece + 1) if is_whole else _Cursor(place.piece, place.ids + len(ids), place.vision + num_vision)
+                _Cursor(place.chunk + 1) if is_whole else _Cursor(place.chunk, place.ids + len(ids), place.vision + num_vision)
             )
         self._next = place
         return self.context.write(runs)
 
-    def commit(self, writing: ScheduledTokens) -> None:
+    def commit(self, scheduled: ScheduledTokens) -> None:
         """They are written."""
-        self.context.commit(writing)
+        self.context.commit(scheduled)
         self._done = self._next
 
     def close(self) -> None:
@@ -79,8 +80,8 @@ class ChunkedPrefill:
 
 
 class _Cursor(NamedTuple):
-    """How far a passage is: the piece, and the tokens and vision tokens of it that are written."""
+    """How far a prefill is: the chunk, and the tokens and vision tokens of it that are written."""
 
-    piece: int = 0
+    chunk: int = 0
     ids: int = 0
     vision: int = 0

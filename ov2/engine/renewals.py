@@ -10,7 +10,7 @@ import logging
 
 from torch import Tensor
 
-from ov2.engine.state import EngineState, Work
+from ov2.engine.state import EngineState
 from ov2.engine.stream_state import Renewal, StreamState
 from ov2.errors import RequestError
 
@@ -18,50 +18,48 @@ log = logging.getLogger(__name__)
 
 
 class Renewals:
-    """A desk (`state.Desk`), for renewals that somebody waits for, or for the others."""
+    """A `WorkQueue[Renewal]`, for renewals that a group or question waits for, or for the others."""
 
     kind = "renewal"
 
     def __init__(self, state: EngineState, *, wanted: bool) -> None:
         self._state, self._wanted = state, wanted
 
-    def owners(self) -> list[Work]:
-        lines = [line for line in self._state.in_turn() if self._is_mine(line)]
-        for line in lines:
-            if line.renewal is None:
-                line.begin_renewal()
-        return [line.renewal for line in lines if line.renewal is not None and line.renewal.passage.left]
+    def ready(self) -> list[Renewal]:
+        streams = [stream for stream in self._state.in_turn() if self._is_mine(stream)]
+        for stream in streams:
+            if stream.renewal is None:
+                stream.begin_renewal()
+        return [stream.renewal for stream in streams if stream.renewal is not None and stream.renewal.prefill.left]
 
-    def written(self, owner: Work, logits_W: Tensor | None) -> None:
+    def written(self, work: Renewal, logits_W: Tensor | None) -> None:
         """Take up the next group of the window once all tokens are written."""
-        assert isinstance(owner, Renewal), "expected a renewal"
-        if owner.line.renewal is owner and not owner.passage.left:
-            owner.line.go_on_renewing()
+        if work.stream.renewal is work and not work.prefill.left:
+            work.stream.go_on_renewing()
 
-    def failed(self, owner: Work, error: Exception) -> None:
-        """One that raised begins again without the group that did. One that lacks pages or memory begins again when there is room; where
-        somebody waits for it, they are told."""
-        assert isinstance(owner, Renewal), "expected a renewal"
-        line = owner.line
-        if line.renewal is not owner:
+    def failed(self, work: Renewal, error: Exception) -> None:
+        """A renewal that raised begins again without the group that did. One that lacks pages or memory begins again when there is room;
+        where a group or question waits for the renewal, that fails."""
+        stream = work.stream
+        if stream.renewal is not work:
             return
         if not isinstance(error, RequestError):
-            line.give_up_renewal(error if line.wants_renewal else None)
+            stream.give_up_renewal(error if stream.wants_renewal else None)
             return
         self._state.tally.shed["renewal_failed"] += 1
-        culprit = line.fail_renewal(error)
+        culprit = stream.fail_renewal(error)
         if culprit is not None:
-            line.skipped["session"] += 1
-            log.warning("stream %s: group %d leaves the window, it cannot be written again", line.name, culprit.group_id)
+            stream.skipped["session"] += 1
+            log.warning("stream %s: group %d leaves the window, it cannot be written again", stream.name, culprit.group_id)
 
     def finish(self) -> None:
         """Put windows that are complete in place."""
-        for line in self._state.lines.values():
-            if line.is_renewed:
-                line.finish_renewal()
+        for stream in self._state.streams.values():
+            if stream.is_renewed:
+                stream.finish_renewal()
                 self._state.tally.counts["renewals"] += 1
 
-    def _is_mine(self, line: StreamState) -> bool:
+    def _is_mine(self, stream: StreamState) -> bool:
         if self._wanted:
-            return line.wants_renewal
-        return not line.wants_renewal and (line.renewal is not None or line.renewal_due())
+            return stream.wants_renewal
+        return not stream.wants_renewal and (stream.renewal is not None or stream.renewal_due())

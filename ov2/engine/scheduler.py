@@ -1,9 +1,10 @@
 """What one step of the device does: work of all streams, under one budget of tokens.
 
-In: streams with what waits for them. Out: one pass of the encoder at most, and one of the language model over the parts that fit. Four
-desks have the work, in this order: questions (answers that are being written, then prompts), groups, statements, renewals. What does
-not fit waits; when it cannot, it is shed in the order of docs/engine.md, and counted. When a pass raises, its parts run one by one, so
-that only the one that raised fails. Nothing here waits for anybody, so it can be driven step by step.
+In: streams with what waits for them. Out: one pass of the encoder at most, and one of the language model over the parts that fit. Five
+queues hold the work, in this order: questions (answers that are being written, then prompts), renewals that something waits for, groups,
+statements, renewals in the background. What does not fit waits; when it cannot, it is shed in the order of docs/engine.md, and counted.
+When a pass raises, its parts run one by one, so that only the one that raised fails. Nothing here waits for anybody, so it can be driven
+step by step.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ from collections import Counter
 from collections.abc import Sequence
 from concurrent.futures import Future
 from functools import partial
+from typing import Any
 
 import torch
 
@@ -78,8 +80,8 @@ class Scheduler:
         self._questions, self._groups = Questions(self._state), Groups(self._state)
         self._statements = Scoring(self._state, self.verdict)
         self._wanted, self._renewals = Renewals(self._state, wanted=True), Renewals(self._state, wanted=False)
-        desks: tuple[WorkQueue, ...] = (self._questions, self._wanted, self._groups, self._statements, self._renewals)
-        self._parts = Parts(self._state, desks, self._renewals)
+        queues: tuple[WorkQueue[Any], ...] = (self._questions, self._wanted, self._groups, self._statements, self._renewals)
+        self._parts = Parts(self._state, queues, self._renewals)
         self._watchers = Watchers()
         self._graphs = DecodeGraphs(model, pool) if model.device.type == "cuda" and settings.cuda_graphs else None
         self._most_tokens = self._step_tokens = settings.tokens_of_a_step(model.device)
@@ -95,28 +97,28 @@ class Scheduler:
         settings that do not fit."""
         return admit(self._state, name, settings, max_waiting_groups)
 
-    def append(self, line: StreamState, arrival: PendingGroup) -> None:
-        """A group joins its line."""
-        if line.closed:
-            arrival.future.set_exception(_closed(line))
+    def append(self, stream: StreamState, arrival: PendingGroup) -> None:
+        """A group waits for its turn in its stream."""
+        if stream.closed:
+            arrival.future.set_exception(_closed(stream))
             return
-        self._groups.append(line, arrival)
+        self._groups.append(stream, arrival)
 
     def ask(self, question: Question) -> None:
         """A question waits for its turn, and for the groups before it."""
-        if question.line.closed:
-            self._questions.end(question, "failed", _closed(question.line))
+        if question.stream.closed:
+            self._questions.end(question, "failed", _closed(question.stream))
             return
-        question.after = question.line.num_taken
-        question.line.questions.append(question)
+        question.after = question.stream.num_taken
+        question.stream.questions.append(question)
 
-    def judge(self, judgement: ScoreRequest) -> None:
+    def judge(self, request: ScoreRequest) -> None:
         """Scoring wait for their turn, and for the groups before them."""
-        if judgement.line.closed:
-            self._statements.end(judgement, _closed(judgement.line))
+        if request.stream.closed:
+            self._statements.end(request, _closed(request.stream))
             return
-        judgement.after = judgement.line.num_taken
-        self._statements.waiting.append(judgement)
+        request.after = request.stream.num_taken
+        self._statements.waiting.append(request)
 
     def drop_cancelled(self) -> None:
         """End questions that were cancelled, as every step does."""
@@ -129,46 +131,46 @@ class Scheduler:
         except Exception as error:
             raise self._state.barrier.contain(error, "group") from error
 
-    def tell_when_settled(self, line: StreamState, future: Future[None]) -> None:
+    def notify_when_settled(self, stream: StreamState, future: Future[None]) -> None:
         """Set the future when the groups taken so far are appended or left out."""
-        self._watchers.when_settled(line, future)
+        self._watchers.when_settled(stream, future)
 
-    def renew(self, line: StreamState, future: Future[None]) -> None:
+    def renew(self, stream: StreamState, future: Future[None]) -> None:
         """Write a window anew, before anything else; set the future when it is in place."""
-        line.drop_renewal()
-        line.want_renewal()
-        self._watchers.when_renewed(line, future)
+        stream.drop_renewal()
+        stream.want_renewal()
+        self._watchers.when_renewed(stream, future)
 
     def count_shed(self, reason: str) -> None:
         """Count what a caller put off or left out because the device is behind."""
         self._state.tally.shed[reason] += 1
 
-    def close(self, line: StreamState, error: Exception | None = None) -> None:
+    def close(self, stream: StreamState, error: Exception | None = None) -> None:
         """End a stream: answers are cut short, groups forgotten, pages free. `error`: why, if not because it was asked for."""
         state = self._state
-        state.lines.pop(line.name, None)
-        for question in [*line.questions, *(one for one in state.running if one.line is line)]:
+        state.streams.pop(stream.name, None)
+        for question in [*stream.questions, *(one for one in state.running if one.stream is stream)]:
             self._questions.end(question, "failed" if error is not None else "cancelled", error)
-        line.questions.clear()
-        for judgement in [one for one in self._statements.waiting if one.line is line]:
-            self._statements.end(judgement, error or _closed(line))
-        for arrival in line.arrivals:
+        stream.questions.clear()
+        for request in [one for one in self._statements.waiting if one.stream is stream]:
+            self._statements.end(request, error or _closed(stream))
+        for arrival in stream.arrivals:
             arrival.future.cancel()
-        line.close()
-        self._watchers.tell()
+        stream.close()
+        self._watchers.notify()
 
     def begin_again(self, error: Exception) -> None:
         """After the device has become unusable: all pages are free, questions and statements fail with `error`, and what stood in the windows
         is written anew, of vision tokens that are there. May be called again when it raises: no group is lost."""
         self._state.tally.counts["restarts"] += 1
         self._lose_pages(error)
-        for question in [*self._state.running, *(one for line in self._state.lines.values() for one in line.questions)]:
+        for question in [*self._state.running, *(one for stream in self._state.streams.values() for one in stream.questions)]:
             self._questions.end(question, "failed", error)
-        for judgement in list(self._statements.waiting):
-            self._statements.end(judgement, error)
-        for line in self._state.lines.values():
-            line.questions.clear()
-            line.begin_again()
+        for request in list(self._statements.waiting):
+            self._statements.end(request, error)
+        for stream in self._state.streams.values():
+            stream.questions.clear()
+            stream.begin_again()
 
     def lose(self, error: Exception) -> None:
         """Everything stops, on a device that is unusable."""
@@ -177,8 +179,8 @@ class Scheduler:
 
     def end(self, error: Exception) -> None:
         """Everything stops."""
-        for line in list(self._state.lines.values()):
-            self.close(line, error)
+        for stream in list(self._state.streams.values()):
+            self.close(stream, error)
         if self._graphs is not None:
             self._graphs.close()
 
@@ -188,7 +190,7 @@ class Scheduler:
     def has_work(self) -> bool:
         """Whether a step may get on."""
         return bool(self._state.running or self._statements.waiting or self._watchers) or any(
-            line.has_work for line in self._state.lines.values()
+            stream.has_work for stream in self._state.streams.values()
         )
 
     def step(self) -> bool:
@@ -205,7 +207,7 @@ class Scheduler:
         if parts:
             self._run(parts)
         self._renewals.finish()
-        self._watchers.tell()
+        self._watchers.notify()
         if state.barrier.is_suspect and not state.is_pool_shared:
             self._audit()
         state.tally.counts["steps"] += 1
@@ -257,8 +259,8 @@ class Scheduler:
         elif isinstance(one, ScoreRequest):
             self._statements.end(one, error)
         else:
-            for line in [line for line in self._state.lines.values() if line.arrival is one]:
-                self._groups.leave_out(line, one, error)
+            for stream in [stream for stream in self._state.streams.values() if stream.arrival is one]:
+                self._groups.leave_out(stream, one, error)
 
     def _run(self, parts: Sequence[Part]) -> None:
         """One pass over all parts. When memory does not suffice, nothing is lost: the next steps are smaller. When it raises, the parts run
@@ -271,13 +273,13 @@ class Scheduler:
             self._written(parts, logits)
             return
         for part in parts:
-            part.passage.context.cancel(part.writing)
-        desk, owner, _, _ = parts[-1]
+            part.prefill.context.cancel(part.scheduled)
+        queue, work, _, _ = parts[-1]
         if is_out_of_memory(failure):
             if self._shrink(shortage := _no_memory(failure)):
-                desk.failed(owner, shortage)
+                queue.failed(work, shortage)
         elif len(parts) == 1:
-            desk.failed(owner, self._state.barrier.contain(failure, desk.kind))
+            queue.failed(work, self._state.barrier.contain(failure, queue.kind))
         else:
             self._state.barrier.require_usable(failure)
             for part in parts:
@@ -287,33 +289,33 @@ class Scheduler:
         """The pages hold them now."""
         self._step_tokens = min(self._most_tokens, 2 * self._step_tokens)
         for part in parts:
-            part.passage.commit(part.writing)
-        for (desk, owner, passage, _), logits_W in zip(parts, logits, strict=True):
-            if not passage.is_closed:  # another part of the same owner may have failed
-                self._state.barrier.guard(desk.kind, partial(desk.written, owner, logits_W), partial(desk.failed, owner))
+            part.prefill.commit(part.scheduled)
+        for (queue, work, prefill, _), logits_W in zip(parts, logits, strict=True):
+            if not prefill.is_closed:  # another part of the same request may have failed
+                self._state.barrier.guard(queue.kind, partial(queue.written, work, logits_W), partial(queue.failed, work))
 
     def _run_alone(self, part: Part) -> None:
-        """The same tokens once more, unless their owner has failed meanwhile."""
-        desk, owner, passage, writing = part
-        if passage.is_closed:
+        """The same tokens once more, unless what they belong to has failed meanwhile."""
+        queue, work, prefill, scheduled = part
+        if prefill.is_closed:
             return
 
         def again() -> None:
-            self._run([part._replace(writing=passage.next(writing.num_tokens))])
+            self._run([part._replace(scheduled=prefill.next(scheduled.num_tokens))])
 
-        self._state.barrier.guard(desk.kind, again, partial(desk.failed, owner))
+        self._state.barrier.guard(queue.kind, again, partial(queue.failed, work))
 
     @torch.inference_mode()
     def _logits(self, parts: Sequence[Part]) -> list[torch.Tensor | None]:
-        """Logits of the last token of every passage that is then written."""
+        """Logits of the last token of every question and statement that is then written."""
         model = self._state.model
-        writings = [part.writing for part in parts]
+        scheduled = [part.scheduled for part in parts]
         graphs = self._graphs
-        if graphs is not None and graphs.takes(writings):
-            hidden = graphs.run(writings)
+        if graphs is not None and graphs.takes(scheduled):
+            hidden = graphs.run(scheduled)
         else:
-            hidden = forward(model, self._state.pool, writings)
-        last = [index for index, part in enumerate(parts) if part.is_last and part.desk in (self._questions, self._statements)]
+            hidden = forward(model, self._state.pool, scheduled)
+        last = [index for index, part in enumerate(parts) if part.is_last and part.queue in (self._questions, self._statements)]
         logits: list[torch.Tensor | None] = [None] * len(parts)
         if last:
             for index, logits_W in zip(last, model.head(torch.stack([hidden[index][-1] for index in last])), strict=True):
@@ -344,8 +346,8 @@ class Scheduler:
 
     def _lose_pages(self, error: Exception) -> None:
         """Nobody holds any page, and groups of the windows are put back."""
-        for line in self._state.lines.values():
-            self._groups.put_back(line, error)
+        for stream in self._state.streams.values():
+            self._groups.put_back(stream, error)
         for context in self._state.contexts(self._statements.waiting):
             context.abandon()
         if self._graphs is not None:
@@ -366,5 +368,5 @@ def _no_memory(cause: Exception) -> SessionError:
     return error
 
 
-def _closed(line: StreamState) -> ClosedError:
-    return ClosedError(f"stream {line.name!r}: closed")
+def _closed(stream: StreamState) -> ClosedError:
+    return ClosedError(f"stream {stream.name!r}: closed")

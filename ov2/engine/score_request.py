@@ -19,7 +19,7 @@ class ScoreRequest:
     """Statements about one moment of a stream, and their margins as they come. `within_s`: how long they may wait to begin. `trunk`: the
     still-open group, which all of them see, on a branch."""
 
-    line: StreamState
+    stream: StreamState
     tails: Sequence[Sequence[int]]
     future: Future[list[float]]
     peek: CanvasGroup | None = None
@@ -35,7 +35,7 @@ class ScoreRequest:
     def contexts(self) -> list[KVSequence]:
         """Those whose pages it holds."""
         trunk = [self.trunk] if self.trunk is not None else []
-        return [statement.passage.context for statement in (*trunk, *self.statements)]
+        return [statement.prefill.context for statement in (*trunk, *self.statements)]
 
     @property
     def is_late(self) -> bool:
@@ -46,7 +46,7 @@ class ScoreRequest:
 class ScoredStatement:
     """One of them, on a branch of its own; or what all of them see."""
 
-    judgement: ScoreRequest
-    passage: ChunkedPrefill
+    request: ScoreRequest
+    prefill: ChunkedPrefill
     is_trunk: bool = False
     margin: float | None = None

@@ -1,13 +1,13 @@
-"""What the desks of the scheduler share.
+"""What the work queues of the scheduler share.
 
-In: model, settings. Out: the lines and the pool that all work is on, and small questions about them.
+In: model, settings. Out: the streams and the pool that all work is on, and small questions about them.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import Protocol, TypeVar
 
 from torch import Tensor
 
@@ -27,28 +27,31 @@ class Work(Protocol):
     """Something with tokens to write."""
 
     @property
-    def passage(self) -> ChunkedPrefill | None: ...
+    def prefill(self) -> ChunkedPrefill | None: ...
 
 
-class WorkQueue(Protocol):
+T = TypeVar("T", bound=Work)
+
+
+class WorkQueue(Protocol[T]):
     """One kind of work; `kind` says which.
 
-    `owners` are those with tokens to write, the first first; what becomes of a writing goes to `written` (with the
-    logits of its last token, once all tokens are written) or `failed`."""
+    `ready` is the work with tokens to write, in the order to write it; when tokens of a work are written, `written` is called (with the
+    logits of the last token, once all are), when it raises, `failed`."""
 
     @property
     def kind(self) -> str: ...
 
-    def owners(self) -> list[Work]: ...
+    def ready(self) -> list[T]: ...
 
-    def written(self, owner: Work, logits_W: Tensor | None) -> None: ...
+    def written(self, work: T, logits_W: Tensor | None) -> None: ...
 
-    def failed(self, owner: Work, error: Exception) -> None: ...
+    def failed(self, work: T, error: Exception) -> None: ...
 
 
 @dataclass(slots=True)
 class EngineState:
-    """Everything that more than one desk looks at; `running` are questions that have their turn."""
+    """Everything that more than one queue looks at; `running` are questions that have their turn."""
 
     model: OV2Model
     text: TextTokenizer
@@ -56,46 +59,46 @@ class EngineState:
     pool: PagePool
     barrier: Barrier
     is_pool_shared: bool = False
-    lines: dict[str, StreamState] = field(default_factory=dict)
+    streams: dict[str, StreamState] = field(default_factory=dict)
     running: list[Question] = field(default_factory=list)
     tally: Tally = field(default_factory=Tally)
     turn: int = 0
 
     def in_turn(self) -> list[StreamState]:
-        """All lines; another one comes first in every step."""
-        lines = list(self.lines.values())
-        first = self.turn % max(1, len(lines))
-        return [*lines[first:], *lines[:first]]
+        """All streams; another one comes first in every step."""
+        streams = list(self.streams.values())
+        first = self.turn % max(1, len(streams))
+        return [*streams[first:], *streams[:first]]
 
     def asked_first(self) -> list[StreamState]:
         """The same, and before the others those whose groups a question waits for."""
-        asked = {id(question.line) for question in self.running if question.passage is None}
-        return sorted(self.in_turn(), key=lambda line: id(line) not in asked)
+        asked = {id(question.stream) for question in self.running if question.prefill is None}
+        return sorted(self.in_turn(), key=lambda stream: id(stream) not in asked)
 
-    def contexts(self, judgements: Iterable[ScoreRequest]) -> list[KVSequence]:
-        """All that hold pages, each once; `judgements` that wait."""
-        of_lines = (context for line in self.lines.values() for context in line.contexts)
+    def contexts(self, requests: Iterable[ScoreRequest]) -> list[KVSequence]:
+        """All that hold pages, each once; `requests` that wait."""
+        of_streams = (context for stream in self.streams.values() for context in stream.contexts)
         of_questions = (context for question in self.running for context in question.contexts)
-        of_statements = (context for judgement in judgements for context in judgement.contexts)
-        return list({id(context): context for context in (*of_lines, *of_questions, *of_statements)}.values())
+        of_statements = (context for request in requests for context in request.contexts)
+        return list({id(context): context for context in (*of_streams, *of_questions, *of_statements)}.values())
 
     def drop_renewals(self, error: Exception | None = None) -> bool:
         """Give up renewals that nobody waits for: memory is short. With an `error`, they do not begin again until somebody waits for them.
         False when there was none."""
-        dropped = [line for line in self.lines.values() if line.renewal is not None and not line.wants_renewal]
-        for line in dropped:
-            line.give_up_renewal(error)
+        dropped = [stream for stream in self.streams.values() if stream.renewal is not None and not stream.wants_renewal]
+        for stream in dropped:
+            stream.give_up_renewal(error)
         return bool(dropped)
 
     def stats(self) -> EngineStats:
         """Figures as of now."""
-        lines, tally, counts = list(self.lines.values()), self.tally, self.tally.counts
+        streams, tally, counts = list(self.streams.values()), self.tally, self.tally.counts
         return EngineStats(
-            streams=len(lines),
+            streams=len(streams),
             pages_used=self.pool.num_used,
             num_pages=self.pool.num_pages,
-            waiting_groups=sum(len(line.lost) + len(line.waiting) + (line.arrival is not None) for line in lines),
-            waiting_questions=sum(len(line.questions) for line in lines),
+            waiting_groups=sum(len(stream.lost) + len(stream.waiting) + (stream.arrival is not None) for stream in streams),
+            waiting_questions=sum(len(stream.questions) for stream in streams),
             running_answers=len(self.running),
             groups=counts["groups"],
             answers=counts["answers"],

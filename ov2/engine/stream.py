@@ -54,43 +54,43 @@ class Driver(Protocol):
 class Stream:
     """One stream of an engine, for any thread."""
 
-    def __init__(self, engine: Driver, scheduler: Scheduler, text: TextTokenizer, line: StreamState) -> None:
-        self._engine, self._scheduler, self._text, self._line = engine, scheduler, text, line
+    def __init__(self, engine: Driver, scheduler: Scheduler, text: TextTokenizer, state: StreamState) -> None:
+        self._engine, self._scheduler, self._text, self._state = engine, scheduler, text, state
 
     @property
     def name(self) -> str:
-        return self._line.name
+        return self._state.name
 
     @property
     def limits(self) -> Limits:
         """The settings in force."""
-        return self._line.limits
+        return self._state.limits
 
     @property
     def window(self) -> tuple[float, float] | None:
         """Media seconds (start, end) in the window; None before the first group."""
-        return self._line.window.span_s
+        return self._state.window.span_s
 
     @property
     def num_tokens(self) -> int:
         """Tokens in the window, the system text included."""
-        return self._line.window.num_tokens
+        return self._state.window.num_tokens
 
     @property
     def pressure(self) -> float:
-        """How full the line of waiting groups is, 0 to 1: a tokenizer that makes fewer, longer groups relieves it."""
-        return min(1.0, len(self._line.waiting) / self._line.max_waiting)
+        """How full the queue of waiting groups is, 0 to 1: a tokenizer that makes fewer, longer groups relieves it."""
+        return min(1.0, len(self._state.waiting) / self._state.max_waiting)
 
     @property
     def skipped(self) -> dict[str, int]:
         """Groups that were left out, by reason."""
-        return dict(self._line.skipped)
+        return dict(self._state.skipped)
 
     def append(self, group: CanvasGroup) -> Future[EncodedGroup]:
         """Take a closed group in; does not wait. The future gives its vision tokens when it is written, or why it was left out:
         `SessionError` when it is larger than the window or older than the last one, `CapacityError` when the device is behind."""
         arrival = PendingGroup(group=group, future=Future())
-        self._post(lambda: self._scheduler.append(self._line, arrival))
+        self._post(lambda: self._scheduler.append(self._state, arrival))
         return arrival.future
 
     def ask(
@@ -116,20 +116,20 @@ class Stream:
         when the question is empty or the sampling is out of range, `CapacityError` when too many wait; a question that does not fit
         beside the window fails when it is read.
         """
-        told: queue.SimpleQueue[Output] = queue.SimpleQueue()
+        outputs: queue.SimpleQueue[Output] = queue.SimpleQueue()
         sampling = Sampling(max_tokens=max_tokens, min_tokens=min_tokens, temperature=temperature, top_p=top_p, seed=seed)
         return Reply(
             self.submit(
-                question, told.put, sampling, peek=peek, since_s=since_s, until_s=until_s, recalled=recalled, beside=beside
+                question, outputs.put, sampling, peek=peek, since_s=since_s, until_s=until_s, recalled=recalled, beside=beside
             ),
-            told,
+            outputs,
             self._engine,
         )
 
     def submit(
         self,
         question: str,
-        tell: Callable[[Output], None],
+        emit: Callable[[Output], None],
         sampling: Sampling | None = None,
         *,
         peek: CanvasGroup | None = None,
@@ -138,7 +138,7 @@ class Stream:
         recalled: Sequence[CanvasGroup] = (),
         beside: bool = False,
     ) -> Question:
-        """`ask` for callers with an event loop: what becomes of it is told on the device's thread, which must not be held up."""
+        """`ask` for callers with an event loop: `emit` is called on the device's thread, which must not be held up."""
         tail = question_tokens(self._text, question)
         sampling = sampling or Sampling()
         most = self.limits.max_positions - self.limits.recall_tokens
@@ -148,20 +148,20 @@ class Stream:
             )
         engine = self._engine
 
-        def told(item: Output) -> None:
+        def emit_and_count(item: Output) -> None:
             if isinstance(item, Ended):
                 engine.end_question()
             try:
-                tell(item)
+                emit(item)
             except Exception as error:  # a listener's trouble is its own
                 log.exception("stream %s: a listener failed, and its question with it", self.name)
                 asked.fail(error)
 
         asked = Question(
-            line=self._line,
+            stream=self._state,
             tail=tail,
             sampling=sampling,
-            tell=told,
+            emit=emit_and_count,
             peek=peek,
             since_s=since_s,
             until_s=until_s,
@@ -193,8 +193,8 @@ class Stream:
         """`judge` that does not wait: what it would return or raise is in the future, save `PromptError` for an empty statement."""
         tails = [self._scheduler.verdict.tail(statement) for statement in statements]
         future: Future[list[float]] = Future()
-        judgement = ScoreRequest(line=self._line, tails=tails, future=future, peek=peek, within_s=within_s)
-        self._post(lambda: self._scheduler.judge(judgement))
+        request = ScoreRequest(stream=self._state, tails=tails, future=future, peek=peek, within_s=within_s)
+        self._post(lambda: self._scheduler.judge(request))
         return future
 
     def encode(self, group: CanvasGroup) -> EncodedGroup:
@@ -204,14 +204,14 @@ class Stream:
     def wait(self, timeout_s: float | None = None) -> None:
         """Until all groups appended so far are written or left out. Raises `TimeoutError`."""
         future: Future[None] = Future()
-        self._post(lambda: self._scheduler.tell_when_settled(self._line, future))
+        self._post(lambda: self._scheduler.notify_when_settled(self._state, future))
         future.result(timeout_s)
 
     def renew(self, timeout_s: float | None = None) -> None:
         """Write the window anew now, from position and timestamp zero; it is done by itself when a trained limit comes near. Waits for the
         device. Raises `TimeoutError`."""
         future: Future[None] = Future()
-        self._post(lambda: self._scheduler.renew(self._line, future))
+        self._post(lambda: self._scheduler.renew(self._state, future))
         future.result(timeout_s)
 
     def count_shed(self, reason: str) -> None:
@@ -220,8 +220,8 @@ class Stream:
 
     def close(self) -> None:
         """End the stream: answers are cut short, pages are free. Closing twice is fine."""
-        if not self._line.closed and not self._engine.has_ended:
-            self._engine.call(lambda: self._scheduler.close(self._line) if not self._line.closed else None)
+        if not self._state.closed and not self._engine.has_ended:
+            self._engine.call(lambda: self._scheduler.close(self._state) if not self._state.closed else None)
 
     def __enter__(self) -> Stream:
         return self
@@ -230,7 +230,7 @@ class Stream:
         self.close()
 
     def _post(self, work: Callable[[], None]) -> None:
-        if self._line.closed and self._engine.alive:
+        if self._state.closed and self._engine.alive:
             raise ClosedError(f"stream {self.name!r}: expected an open one, got one that is closed")
         self._engine.post(work)
 
@@ -242,8 +242,8 @@ class Reply(Iterator[str]):
     first token, `finish_reason` (`stop`, `length`, `cancelled`). Iterating raises `PromptError` or `SessionError` when it failed.
     """
 
-    def __init__(self, question: Question, told: queue.SimpleQueue[Output], engine: Driver) -> None:
-        self._question, self._told, self._engine = question, told, engine
+    def __init__(self, question: Question, outputs: queue.SimpleQueue[Output], engine: Driver) -> None:
+        self._question, self._outputs, self._engine = question, outputs, engine
         self.started: Started | None = None
         self.ended: Ended | None = None
         self.text = ""
@@ -283,7 +283,7 @@ class Reply(Iterator[str]):
 
     def _take(self) -> str:
         """The next piece, or nothing when something else has come; what is written of an answer that was closed is left out."""
-        item = self._engine.next_output(self._told)
+        item = self._engine.next_output(self._outputs)
         if isinstance(item, str):
             if self._question.cancelled:
                 return ""

@@ -1,6 +1,6 @@
 """One stream inside the engine: its window, the groups that wait for it, and its renewal.
 
-In: groups in order of time. Out: passages to write, one group at a time, and the new window when a renewal is complete. After the device
+In: groups in order of time. Out: prefills to write, one group at a time, and the new window when a renewal is complete. After the device
 has lost its pages, the groups come again.
 """
 
@@ -32,13 +32,13 @@ from ov2.window import Window
 @dataclass(slots=True)
 class Renewal:
     """A window on its way to being written anew, from position zero, with timestamps from `zero_s`. `todo`: groups to write after
-    `passage`, the first of which is the system text. `alone`: the one group of `passage`, where they are written one by one."""
+    `prefill`, the first of which is the system text. `alone`: the one group of `prefill`, where they are written one by one."""
 
-    line: StreamState
+    stream: StreamState
     context: KVSequence
     zero_s: float
     todo: deque[EncodedGroup]
-    passage: ChunkedPrefill
+    prefill: ChunkedPrefill
     has_system_text: bool = False
     alone: EncodedGroup | None = None
 
@@ -47,9 +47,9 @@ class Renewal:
 class PendingAppend:
     """A group on its way into the window: on a branch, so that nobody sees half of it."""
 
-    line: StreamState
+    stream: StreamState
     arrival: PendingGroup
-    passage: ChunkedPrefill
+    prefill: ChunkedPrefill
 
     @property
     def encoded(self) -> EncodedGroup:
@@ -99,14 +99,14 @@ class StreamState:
     @property
     def contexts(self) -> list[KVSequence]:
         """Those whose pages it holds."""
-        draft = [self.draft.passage.context] if self.draft is not None else []
+        draft = [self.draft.prefill.context] if self.draft is not None else []
         return [self.window.context, *draft, *([self.renewal.context] if self.renewal is not None else [])]
 
-    def passage(self, context: KVSequence, group: EncodedGroup, zero_s: float | None = None) -> ChunkedPrefill:
+    def prefill(self, context: KVSequence, group: EncodedGroup, zero_s: float | None = None) -> ChunkedPrefill:
         """A group's tokens."""
-        return ChunkedPrefill(context, [self._piece(group, zero_s)], self.text.image_pad)
+        return ChunkedPrefill(context, [self._chunk(group, zero_s)], self.text.image_pad)
 
-    def _piece(self, group: EncodedGroup, zero_s: float | None = None) -> Chunk:
+    def _chunk(self, group: EncodedGroup, zero_s: float | None = None) -> Chunk:
         return Chunk(self.window.tokens(group, zero_s), group.vision_tokens, group)
 
     def renewal_due(self) -> bool:
@@ -131,11 +131,11 @@ class StreamState:
         groups = self.window.groups
         waiting = self.arrival.group.start_s if self.arrival is not None else self.window.zero_s
         context = KVSequence(self.model, self.pool)
-        passage = ChunkedPrefill(context, [Chunk(system_tokens(self.text))], self.text.image_pad)
-        self.renewal = Renewal(self, context, groups[0].start_s if groups else waiting, deque(groups), passage)
+        prefill = ChunkedPrefill(context, [Chunk(system_tokens(self.text))], self.text.image_pad)
+        self.renewal = Renewal(self, context, groups[0].start_s if groups else waiting, deque(groups), prefill)
 
     def go_on_renewing(self) -> None:
-        """The renewal's passage is written: take up the groups that it has to hold."""
+        """The renewal's prefill is written: take up the groups that the window has to hold."""
         renewal = self.renewal
         assert renewal is not None, "expected a renewal"
         if not renewal.has_system_text:
@@ -143,17 +143,17 @@ class StreamState:
             renewal.context.skip(self.limits.recall_tokens)
         if renewal.todo and self.one_by_one:
             renewal.alone = renewal.todo.popleft()
-            renewal.passage = self.passage(renewal.context, renewal.alone, renewal.zero_s)
+            renewal.prefill = self.prefill(renewal.context, renewal.alone, renewal.zero_s)
         elif renewal.todo:
-            pieces = [self._piece(group, renewal.zero_s) for group in renewal.todo]
+            chunks = [self._chunk(group, renewal.zero_s) for group in renewal.todo]
             renewal.todo.clear()
-            renewal.passage = ChunkedPrefill(renewal.context, pieces, self.text.image_pad)
+            renewal.prefill = ChunkedPrefill(renewal.context, chunks, self.text.image_pad)
 
     @property
     def is_renewed(self) -> bool:
         """Whether the new window is complete, and nothing is on its way into the old one."""
         renewal = self.renewal
-        return renewal is not None and not renewal.todo and not renewal.passage.left and self.draft is None
+        return renewal is not None and not renewal.todo and not renewal.prefill.left and self.draft is None
 
     def finish_renewal(self) -> None:
         assert self.renewal is not None, "expected a renewal"
@@ -163,17 +163,17 @@ class StreamState:
     def drop_renewal(self) -> None:
         """Give up a renewal; a later one begins from nothing."""
         if self.renewal is not None:
-            self.renewal.passage.close()
+            self.renewal.prefill.close()
             self.renewal = None
 
     def give_up_renewal(self, error: Exception | None) -> None:
-        """Give up a renewal, and tell the `error` to whoever waits for it; with an error, none begins until somebody wants one."""
+        """Give up a renewal: what waits for it fails with the `error`; with an error, none begins until somebody wants one."""
         self.drop_renewal()
         self.wants_renewal, self.renewal_error = False, error
 
     def fail_renewal(self, error: Exception) -> EncodedGroup | None:
         """Give up a renewal that raised. The next one looks for the group that did, and goes on without it: returns the group once it is
-        found. Where it is none of them, whoever waits for a renewal is told."""
+        found. Where it is none of them, what waits for a renewal fails."""
         renewal = self.renewal
         assert renewal is not None, "expected a renewal"
         self.drop_renewal()
@@ -189,12 +189,12 @@ class StreamState:
         """The group is written: it is part of the window, and of a renewal under way."""
         assert self.draft is not None, "expected a draft"
         draft, self.draft = self.draft, None
-        self.window.context.adopt(draft.passage.context)
-        draft.passage.close()
+        self.window.context.adopt(draft.prefill.context)
+        draft.prefill.close()
         self.num_settled += 1
         if self.renewal is not None and draft.arrival.encoded is not None:
             self.renewal.todo.append(draft.arrival.encoded)
-            if not self.renewal.passage.left:
+            if not self.renewal.prefill.left:
                 self.go_on_renewing()
 
     def put_back(self) -> None:
@@ -222,7 +222,7 @@ class StreamState:
         """Give all pages back."""
         self.closed = True
         if self.draft is not None:
-            self.draft.passage.close()
+            self.draft.prefill.close()
             self.draft = None
         self.drop_renewal()
         self.window.context.close()
@@ -232,12 +232,12 @@ class StreamState:
 class Question:
     """A question, then its answer. `after`: groups of its stream that come first. `renewals`: how many there had been when it began to
     wait for one. `older`: the branch as it will be, while older groups are written for it. `cancelled` may be set by any thread;
-    `has_ended` once it was told; `error`: why it is to fail."""
+    `has_ended` once `Ended` was emitted; `error`: why it is to fail."""
 
-    line: StreamState
+    stream: StreamState
     tail: Sequence[int]
     sampling: Sampling
-    tell: Callable[[Output], None]
+    emit: Callable[[Output], None]
     peek: CanvasGroup | None = None
     since_s: float | None = None
     until_s: float | None = None
@@ -247,7 +247,7 @@ class Question:
     asked_s: float = field(default_factory=time.perf_counter)
     encoded: EncodedGroup | None = None
     older: Branch | None = None
-    passage: ChunkedPrefill | None = None
+    prefill: ChunkedPrefill | None = None
     wording: TokenStream | None = None
     first_token_s: float | None = None
     queue_s: float = 0.0
@@ -265,4 +265,4 @@ class Question:
     @property
     def contexts(self) -> list[KVSequence]:
         """Those whose pages it holds."""
-        return [part.context for part in (self.passage, self.older) if part is not None]
+        return [part.context for part in (self.prefill, self.older) if part is not None]

@@ -1,6 +1,6 @@
 """Callers that wait for something to come true: groups that are settled, a window that is renewed.
 
-In: a line, and what to wait for. Out: futures that are set between two steps.
+In: a stream, and what to wait for. Out: futures that are set between two steps.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from ov2.engine.stream_state import StreamState
 
 
 class Watchers:
-    """`tell` after every step."""
+    """`notify` after every step."""
 
     def __init__(self) -> None:
         self._waiting: list[tuple[Callable[[], bool], Future[None]]] = []
@@ -20,17 +20,17 @@ class Watchers:
     def __bool__(self) -> bool:
         return bool(self._waiting)
 
-    def when_settled(self, line: StreamState, future: Future[None]) -> None:
+    def when_settled(self, stream: StreamState, future: Future[None]) -> None:
         """Until the groups taken so far are appended or left out."""
-        num_groups = line.num_taken
-        self._waiting.append((lambda: line.closed or line.num_settled >= num_groups, future))
+        num_groups = stream.num_taken
+        self._waiting.append((lambda: stream.closed or stream.num_settled >= num_groups, future))
 
-    def when_renewed(self, line: StreamState, future: Future[None]) -> None:
+    def when_renewed(self, stream: StreamState, future: Future[None]) -> None:
         """Until the renewal that is wanted is done, or has failed."""
-        num_before = line.window.num_renewals
-        self._waiting.append((lambda: line.closed or not line.waits_for_renewal(num_before), future))
+        num_before = stream.window.num_renewals
+        self._waiting.append((lambda: stream.closed or not stream.waits_for_renewal(num_before), future))
 
-    def tell(self) -> None:
+    def notify(self) -> None:
         for watched in list(self._waiting):
             has_come, future = watched
             failure: Exception | None = None

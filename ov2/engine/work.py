@@ -1,6 +1,6 @@
 """What callers want of a stream: groups to append, questions to answer, statements to judge.
 
-In: what was asked. Out: what becomes of it, told to a listener or a future.
+In: what was asked. Out: what becomes of it, for a listener or a future.
 """
 
 from __future__ import annotations

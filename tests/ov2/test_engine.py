@@ -56,7 +56,7 @@ def test_a_session_and_a_stream_keep_the_same_window_at_every_group(model: OV2Mo
             session.append(group)
             stream.append(group).result(WAIT_S)
             until(lambda: not engine.call(lambda: engine._scheduler.has_work))
-            window = engine.call(lambda: stream._line.window)
+            window = engine.call(lambda: stream._state.window)
             assert (session.num_tokens, session.num_positions, session.window, session.zero_s) == (
                 window.num_tokens,
                 window.num_positions,
@@ -146,13 +146,13 @@ def test_decoding_in_padded_steps_equals_decoding_as_it_comes(model: OV2Model, t
         context.append(text.encode("some more text " * (seed + 1)))
         contexts.append(context)
     for count in (3, 1, 2):
-        writings = [context.more([70 + index]) for index, context in enumerate(contexts[:count])]
-        assert graphs.takes(writings)
-        expected = forward(model, pool, writings)
-        for got, wanted in zip(graphs.run(writings), expected, strict=True):
+        scheduled = [context.more([70 + index]) for index, context in enumerate(contexts[:count])]
+        assert graphs.takes(scheduled)
+        expected = forward(model, pool, scheduled)
+        for got, wanted in zip(graphs.run(scheduled), expected, strict=True):
             assert (got - wanted).abs().max() < 1e-4
-        for context, writing in zip(contexts, writings, strict=False):
-            context.commit(writing)
+        for context, each in zip(contexts, scheduled, strict=False):
+            context.commit(each)
     sharing = [context.begin([70]) for context in (contexts[0].fork(), contexts[0].fork())]
     assert not graphs.takes(sharing)
     assert not graphs.takes([contexts[0].more([70, 71])])

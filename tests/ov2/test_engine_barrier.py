@@ -163,7 +163,7 @@ def test_logits_that_are_no_numbers_fail_their_question_and_statement_alone(
 
 def test_pages_that_nobody_holds_after_something_raised_are_taken_back(engine: Engine, stream: Stream) -> None:
     pages = engine.stats().pages_used
-    engine.call(lambda: stream._line.pool.take(2))
+    engine.call(lambda: stream._state.pool.take(2))
     assert engine.stats().pages_used == pages + 2
     with pytest.raises(RequestError):
         list(stream.ask(BAD))
@@ -172,16 +172,16 @@ def test_pages_that_nobody_holds_after_something_raised_are_taken_back(engine: E
 
 
 def test_a_listener_that_raises_is_told_why_its_question_ended(engine: Engine, stream: Stream) -> None:
-    told: list[Output] = []
+    outputs: list[Output] = []
 
     def listen(item: Output) -> None:
-        told.append(item)
+        outputs.append(item)
         if isinstance(item, Started):
             raise KeyError("a listener's bug")
 
     stream.submit("Red?", listen)
-    until(lambda: isinstance(told[-1] if told else None, Ended))
-    ended = told[-1]
+    until(lambda: isinstance(outputs[-1] if outputs else None, Ended))
+    ended = outputs[-1]
     assert isinstance(ended, Ended)
     assert ended.finish_reason == "failed"
     assert isinstance(ended.error, RequestError)
@@ -262,15 +262,15 @@ def test_in_any_mixture_only_what_raises_fails_and_every_page_comes_back(
     model = failing_model()
     model.bad_ids, model.nan_ids = TEXT.encode(BAD), TEXT.encode("~")
     scheduler = Scheduler(model, TEXT, EngineSettings(session=LIMITS, max_streams=1, step_tokens=step_tokens), poison=True)
-    line = scheduler.open("front")
+    stream = scheduler.open("front")
     arrivals = [
         PendingGroup(group=made_group(index, float(index)) if good else white(index), future=Future())
         for index, good in enumerate(groups)
     ]
     for arrival in arrivals:
-        scheduler.append(line, arrival)
-    told = [_asked(scheduler, line, text) for text in asked]
-    judgements = [_judged(scheduler, line, text) for text in judged]
+        scheduler.append(stream, arrival)
+    outputs = [_asked(scheduler, stream, text) for text in asked]
+    requests = [_judged(scheduler, stream, text) for text in judged]
     for _ in range(500):
         if not scheduler.has_work:
             break
@@ -278,22 +278,24 @@ def test_in_any_mixture_only_what_raises_fails_and_every_page_comes_back(
     assert not scheduler.has_work
     for arrival, good in zip(arrivals, groups, strict=True):
         assert (arrival.future.exception() is None) is good
-    for text, items in zip(asked, told, strict=True):
+    for text, items in zip(asked, outputs, strict=True):
         (ended,) = [item for item in items if isinstance(item, Ended)]
         assert (ended.error is None) is (text in ("Red?", "Blue?"))
-    for text, judgement in zip(judged, judgements, strict=True):
-        assert (judgement.future.exception() is None) is (text == "Red?")
-    scheduler.close(line)
+    for text, request in zip(judged, requests, strict=True):
+        assert (request.future.exception() is None) is (text == "Red?")
+    scheduler.close(stream)
     assert scheduler.pool.num_used == 0
 
 
-def _asked(scheduler: Scheduler, line: StreamState, text: str) -> list[Output]:
-    told: list[Output] = []
-    scheduler.ask(Question(line=line, tail=question_tokens(TEXT, text), sampling=Sampling(max_tokens=3), tell=told.append))
-    return told
+def _asked(scheduler: Scheduler, stream: StreamState, text: str) -> list[Output]:
+    outputs: list[Output] = []
+    scheduler.ask(
+        Question(stream=stream, tail=question_tokens(TEXT, text), sampling=Sampling(max_tokens=3), emit=outputs.append)
+    )
+    return outputs
 
 
-def _judged(scheduler: Scheduler, line: StreamState, text: str) -> ScoreRequest:
-    judgement = ScoreRequest(line=line, tails=[question_tokens(TEXT, text)], future=Future())
-    scheduler.judge(judgement)
-    return judgement
+def _judged(scheduler: Scheduler, stream: StreamState, text: str) -> ScoreRequest:
+    request = ScoreRequest(stream=stream, tails=[question_tokens(TEXT, text)], future=Future())
+    scheduler.judge(request)
+    return request

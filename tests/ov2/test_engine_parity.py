@@ -55,40 +55,40 @@ class AnyOrder(RuleBasedStateMachine):
         self._compare(Scoring)
         engine = EngineSettings(session=LIMITS, num_pages=180, step_tokens=40, max_answers=4, max_waiting_groups=3)
         self.scheduler = Scheduler(MODEL, TEXT, engine, poison=True)
-        self.lines: dict[str, StreamState] = {}
+        self.streams: dict[str, StreamState] = {}
         self.now_s = dict.fromkeys(NAMES, 0.0)
         self.questions: list[Question] = []
-        self.told: dict[int, list[Output]] = {}
-        self.judgements: list[ScoreRequest] = []
+        self.outputs: dict[int, list[Output]] = {}
+        self.requests: list[ScoreRequest] = []
         self.num_groups = 0
         self.held: tuple[int, ...] = ()
 
-    def _compare(self, desk: type[Questions] | type[Scoring]) -> None:
-        written = desk.written
+    def _compare(self, queue: type[Questions] | type[Scoring]) -> None:
+        written = queue.written
 
-        def compared(this: Any, owner: Question | ScoredStatement, logits_W: torch.Tensor | None) -> None:
-            if logits_W is not None and owner.passage is not None:
-                own = owner.passage.context.segments[-1]
-                is_asked = isinstance(owner, Question) and owner.older is None
-                expected = self.ledger.logits(own, owner.encoded if is_asked else own.group)
+        def compared(this: Any, work: Question | ScoredStatement, logits_W: torch.Tensor | None) -> None:
+            if logits_W is not None and work.prefill is not None:
+                own = work.prefill.context.segments[-1]
+                is_asked = isinstance(work, Question) and work.older is None
+                expected = self.ledger.logits(own, work.encoded if is_asked else own.group)
                 assert (logits_W - expected).abs().max() < TOLERANCE
                 self.compared += 1
-            written(this, owner, logits_W)
+            written(this, work, logits_W)
 
-        self.patch.setattr(desk, "written", compared)
+        self.patch.setattr(queue, "written", compared)
 
     @rule(name=st.sampled_from(NAMES))
     def open_or_close(self, name: str) -> None:
-        if name in self.lines:
-            self.scheduler.close(self.lines.pop(name))
+        if name in self.streams:
+            self.scheduler.close(self.streams.pop(name))
         elif not self.held:
-            self.lines[name] = self.scheduler.open(name)
+            self.streams[name] = self.scheduler.open(name)
             self.now_s[name] = 0.0
 
     def _some(self, pick: int) -> str:
-        return sorted(self.lines)[pick % len(self.lines)]
+        return sorted(self.streams)[pick % len(self.streams)]
 
-    @precondition(lambda self: self.lines)
+    @precondition(lambda self: self.streams)
     @rule(
         pick=st.integers(0, 2),
         count=st.integers(1, 8),
@@ -103,10 +103,10 @@ class AnyOrder(RuleBasedStateMachine):
             group = made_group(self.num_groups, self.now_s[name], canvases=canvases, size=size, span_s=span_s)
             self.num_groups += 1
             self.now_s[name] += span_s
-            self.scheduler.append(self.lines[name], PendingGroup(group=group, future=Future()))
+            self.scheduler.append(self.streams[name], PendingGroup(group=group, future=Future()))
             self._steps(num_steps)
 
-    @precondition(lambda self: self.lines)
+    @precondition(lambda self: self.streams)
     @rule(
         pick=st.integers(0, 2),
         count=st.integers(1, 3),
@@ -124,30 +124,30 @@ class AnyOrder(RuleBasedStateMachine):
         older = [made_group(2000 + number, first_s + number, canvases=1, size=(28, 28)) for number in range(num_older)]
         peek = made_group(1000 + self.num_groups, self.now_s[name], canvases=1) if with_peek else None
         for number in range(count):
-            told: list[Output] = []
+            outputs: list[Output] = []
             question = Question(
-                line=self.lines[name],
+                stream=self.streams[name],
                 tail=question_tokens(TEXT, f"What {number}?"),
                 sampling=Sampling(max_tokens=max_tokens),
-                tell=told.append,
+                emit=outputs.append,
                 peek=peek,
                 since_s=None if back_s is None else self.now_s[name] - back_s,
                 recalled=[Recalled(group) for group in older],
                 beside=beside,
             )
-            self.told[id(question)] = told
+            self.outputs[id(question)] = outputs
             self.questions.append(question)
             self.scheduler.ask(question)
 
-    @precondition(lambda self: self.lines)
+    @precondition(lambda self: self.streams)
     @rule(pick=st.integers(0, 2), count=st.integers(1, 5), with_peek=st.booleans())
     def judge(self, pick: int, count: int, with_peek: bool) -> None:
         name = self._some(pick)
         peek = made_group(1000 + self.num_groups, self.now_s[name], canvases=1) if with_peek else None
         tails = [self.scheduler.verdict.tail(f"It is {number}.") for number in range(count)]
-        judgement = ScoreRequest(line=self.lines[name], tails=tails, future=Future(), peek=peek)
-        self.judgements.append(judgement)
-        self.scheduler.judge(judgement)
+        request = ScoreRequest(stream=self.streams[name], tails=tails, future=Future(), peek=peek)
+        self.requests.append(request)
+        self.scheduler.judge(request)
 
     @precondition(lambda self: self.questions)
     @rule(pick=st.integers(0, 30))
@@ -176,8 +176,8 @@ class AnyOrder(RuleBasedStateMachine):
 
     @invariant()
     def windows_keep_their_limits(self) -> None:
-        for line in self.lines.values():
-            window, limits = line.window, line.limits
+        for stream in self.streams.values():
+            window, limits = stream.window, stream.limits
             assert window.num_tokens <= limits.window_tokens
             assert window.num_positions <= limits.max_positions - limits.branch_tokens
             assert window.span_s is None or window.span_s[1] - window.zero_s <= limits.max_timestamp_s
@@ -191,12 +191,12 @@ class AnyOrder(RuleBasedStateMachine):
             self.scheduler.step()
         assert not self.scheduler.has_work
         for question in self.questions:
-            ended = [item for item in self.told[id(question)] if isinstance(item, Ended)]
+            ended = [item for item in self.outputs[id(question)] if isinstance(item, Ended)]
             assert len(ended) == 1
-        assert all(judgement.future.done() for judgement in self.judgements)
-        for line in self.lines.values():
-            assert line.num_settled == line.num_taken
-            self.scheduler.close(line)
+        assert all(request.future.done() for request in self.requests)
+        for stream in self.streams.values():
+            assert stream.num_settled == stream.num_taken
+            self.scheduler.close(stream)
         assert self.scheduler.pool.num_used == 0
         self.patch.undo()
 

@@ -115,8 +115,8 @@ def test_a_fault_while_beginning_again_counts_as_one_more(model: FailingModel, e
 
 def test_a_page_that_was_given_away_is_a_fault(model: FailingModel, engine: Engine) -> None:
     stream = filled(engine, "front")
-    pool = engine.call(lambda: stream._line.pool)
-    (page,) = stream._line.window.context.segments[2].pages[:1]
+    pool = engine.call(lambda: stream._state.pool)
+    (page,) = stream._state.window.context.segments[2].pages[:1]
     engine.call(lambda: pool.release([page]))
     with pytest.raises(RestartError, match=rf"PoolError: page {page}: expected a holder, got none"):
         list(stream.ask("Red?"))
@@ -125,8 +125,8 @@ def test_a_page_that_was_given_away_is_a_fault(model: FailingModel, engine: Engi
 
 
 def test_a_fourth_fault_within_a_minute_ends_the_engine(model: FailingModel) -> None:
-    told: list[BaseException] = []
-    engine = Engine(model, EngineSettings(session=LIMITS, max_streams=1), text=TEXT, on_failure=told.append)
+    outputs: list[BaseException] = []
+    engine = Engine(model, EngineSettings(session=LIMITS, max_streams=1), text=TEXT, on_failure=outputs.append)
     stream = filled(engine, "front", 1)
     for _ in range(3):
         model.faults.append(device_fault())
@@ -139,7 +139,7 @@ def test_a_fourth_fault_within_a_minute_ends_the_engine(model: FailingModel) -> 
     with pytest.raises(SessionError, match="has failed"):
         waiting.result(WAIT_S)
     until(lambda: not engine.alive)
-    assert isinstance(told[0], DeviceError)
+    assert isinstance(outputs[0], DeviceError)
     with pytest.raises(SessionError, match="has failed"):
         stream.ask("Red?")
     assert engine.stats().pages_used == 0

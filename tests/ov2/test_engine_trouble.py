@@ -121,7 +121,7 @@ def test_a_renewal_that_finds_no_memory_fails_for_whoever_waits_and_leaves_the_w
 
 def test_a_renewal_that_finds_no_page_fails_for_whoever_waits_and_leaves_the_window(stream: Stream, engine: Engine) -> None:
     stream.wait(WAIT_S)
-    window, pool = stream.window, engine.call(lambda: stream._line.pool)
+    window, pool = stream.window, engine.call(lambda: stream._state.pool)
     away = engine.call(lambda: pool.take(pool.num_pages - pool.num_used))
     with pytest.raises(PagesError, match="set num_pages higher"):
         stream.renew(WAIT_S)

@@ -21,20 +21,20 @@ from ov2.text import TextTokenizer
 __all__ = ["model", "text"]
 
 
-class _Told:
-    """What was told about questions, in order, by a scheduler that a test drives step by step."""
+class _Outputs:
+    """What was emitted of questions, in order, by a scheduler that a test drives step by step."""
 
     def __init__(self, scheduler_: scheduler.Scheduler, text: TextTokenizer) -> None:
         self.items: list[tuple[str, Output]] = []
         self._scheduler, self._text = scheduler_, text
 
-    def ask(self, name: str, line: StreamState, max_tokens: int = 3) -> None:
+    def ask(self, name: str, stream: StreamState, max_tokens: int = 3) -> None:
         self._scheduler.ask(
             Question(
-                line=line,
+                stream=stream,
                 tail=question_tokens(self._text, "Red?"),
                 sampling=Sampling(max_tokens=max_tokens, min_tokens=max_tokens),
-                tell=lambda item: self.items.append((name, item)),
+                emit=lambda item: self.items.append((name, item)),
             )
         )
 
@@ -45,42 +45,42 @@ class _Told:
 def test_cameras_take_turns(model: OV2Model, text: TextTokenizer) -> None:
     steps = scheduler.Scheduler(model, text, EngineSettings(session=LIMITS, max_streams=2, max_answers=1))
     busy, quiet = steps.open("busy"), steps.open("quiet")
-    told = _Told(steps, text)
+    outputs = _Outputs(steps, text)
     for _ in range(5):
-        told.ask("busy", busy)
-    told.ask("quiet", quiet)
+        outputs.ask("busy", busy)
+    outputs.ask("quiet", quiet)
     for index in range(6):
         steps.append(busy, PendingGroup(group=made_group(index, float(index)), future=Future()))
     steps.append(quiet, PendingGroup(group=made_group(0, 0.0), future=Future()))
     while steps.has_work:
         steps.step()
         assert quiet.num_settled or busy.num_settled <= 2
-    order = told.names(Started)
+    order = outputs.names(Started)
     assert len(order) == 6
     assert order.index("quiet") <= 1
 
 
 def test_a_renewal_in_the_background_holds_up_no_answer(model: OV2Model, text: TextTokenizer) -> None:
     steps = scheduler.Scheduler(model, text, EngineSettings(session=LIMITS, max_streams=1, step_tokens=16))
-    line = steps.open("front")
-    told = _Told(steps, text)
+    stream = steps.open("front")
+    outputs = _Outputs(steps, text)
     index = 0
-    while not line.window.renewal_due():
-        steps.append(line, PendingGroup(group=made_group(index, float(index)), future=Future()))
+    while not stream.window.renewal_due():
+        steps.append(stream, PendingGroup(group=made_group(index, float(index)), future=Future()))
         index += 1
-        while line.num_settled < line.num_taken:
+        while stream.num_settled < stream.num_taken:
             steps.step()
-    while line.renewal is None:
+    while stream.renewal is None:
         steps.step()
-    told.ask("front", line)
-    while not told.names(Ended):
+    outputs.ask("front", stream)
+    while not outputs.names(Ended):
         steps.step()
-    assert line.renewal is not None
-    assert line.window.num_renewals == 0
+    assert stream.renewal is not None
+    assert stream.window.num_renewals == 0
     assert steps.stats().shed["renewal_waits"] > 0
     while steps.has_work:
         steps.step()
-    assert line.window.num_renewals == 1
+    assert stream.window.num_renewals == 1
 
 
 def test_answers_share_too_few_pages_one_after_another(model: OV2Model, text: TextTokenizer) -> None:

@@ -154,7 +154,7 @@ def test_group_attention_equals_a_masked_softmax() -> None:
     angles = torch.randn(12, head)
     out = group_attention(q, k, v, angles.cos(), angles.sin(), lengths)
     turned_q, turned_k = (rotate_interleaved(x, angles.cos(), angles.sin()) for x in (q, k))
-    owner = torch.repeat_interleave(torch.arange(4), torch.tensor(lengths))
+    work = torch.repeat_interleave(torch.arange(4), torch.tensor(lengths))
     scores = torch.einsum("phd,shd->hps", turned_q, turned_k) / head**0.5
-    shares = scores.masked_fill(owner[:, None] != owner, -torch.inf).softmax(-1)
+    shares = scores.masked_fill(work[:, None] != work, -torch.inf).softmax(-1)
     assert torch.allclose(out, torch.einsum("hps,shd->phd", shares, v), atol=1e-5)

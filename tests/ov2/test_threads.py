@@ -28,9 +28,9 @@ def loaded_with(**variables: str) -> str:
 
 @pytest.mark.skipif(sys.platform != "linux", reason="libgomp, which tells so, is what torch loads on Linux")
 def test_a_command_makes_threads_wait_asleep_before_torch_is_loaded() -> None:
-    told = loaded_with()
-    assert "OMP_WAIT_POLICY = 'PASSIVE'" in told
-    assert "GOMP_SPINCOUNT = '0'" in told
+    outputs = loaded_with()
+    assert "OMP_WAIT_POLICY = 'PASSIVE'" in outputs
+    assert "GOMP_SPINCOUNT = '0'" in outputs
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="libgomp, which tells so, is what torch loads on Linux")

@@ -20,10 +20,10 @@ class Ledger:
         self._seen: dict[int, tuple[Segment, tuple[Segment, ...]]] = {}
         commit = KVSequence.commit
 
-        def watched(context: KVSequence, writing: ScheduledTokens) -> None:
-            for index, segment in enumerate(writing.segments):
-                self._seen[id(segment)] = (segment, (*writing.before, *writing.segments[:index]))
-            commit(context, writing)
+        def watched(context: KVSequence, scheduled: ScheduledTokens) -> None:
+            for index, segment in enumerate(scheduled.segments):
+                self._seen[id(segment)] = (segment, (*scheduled.before, *scheduled.segments[:index]))
+            commit(context, scheduled)
 
         patch.setattr(KVSequence, "commit", watched)
 
