@@ -7,21 +7,20 @@ connects and reads; this one takes packets from the mailbox between them. What g
 from __future__ import annotations
 
 import logging
-import math
 import threading
 import time
 from collections import Counter
 from collections.abc import Callable
 
+from stream.camera.boundaries import Boundaries
 from stream.camera.connecting import can_wait, connector_for, timekeeper_for
 from stream.camera.health import Health
 from stream.camera.pipeline import CameraPipeline
 from stream.camera.rate import Rate
 from stream.camera.status import CameraStatus, CameraTimeline
 from stream.camera.timeline import History
-from stream.codec.h264.slice_data import MacroblockParser
 from stream.config.configuration import CameraSettings
-from stream.events.boundary import BoundaryDetector, BoundarySettings
+from stream.events.boundary import BoundarySettings
 from stream.events.event import Change
 from stream.sources import Backoff, CameraState, Mailbox, StateMachine, Supervisor, parse_address, redact
 from stream.sources.connection import Connector
@@ -88,8 +87,7 @@ class Camera:
         )
         alert = settings.boundary
         boundary = BoundarySettings(onset=alert.onset, calm_s=alert.calm_s, refractory_s=alert.refractory_s)
-        self._boundary = BoundaryDetector(name, boundary, clock=clock) if alert.enabled else None
-        self._macroblocks = MacroblockParser() if alert.enabled else None
+        self._boundaries = Boundaries(name, boundary, clock=clock) if alert.enabled else None
         self._rate = Rate()
         self._health = Health(f"camera {name}")
         self._errors: Counter[str] = Counter()
@@ -180,8 +178,8 @@ class Camera:
         self._on_packet(packet)
         self._rate.push(packet.media_s)
         self.history.see_packet(packet)
-        if self._boundary is not None:
-            self._tell(self._boundary.push(packet, self._mean_qp(packet)))
+        if self._boundaries is not None:
+            self._tell(self._boundaries.push(packet))
         self._is_away = False
         self._taken_s = self._monotonic()
         self._late_s = max(0.0, self._clock() - packet.wall_s)
@@ -191,11 +189,6 @@ class Camera:
             self.history.see_group(group)
         if groups:
             self._on_group(self)
-
-    def _mean_qp(self, packet: Packet) -> float:
-        """Over the macroblocks of a packet, NaN where they cannot be read."""
-        frame = self._macroblocks.push(packet.data) if self._macroblocks is not None and packet.codec == "h264" else None
-        return float(frame.qp.mean()) if frame is not None and frame.is_whole else math.nan
 
     def _observe(self) -> None:
         """Once a second: is the camera well? Whenever it is away: what was happening has ended."""
@@ -211,8 +204,8 @@ class Camera:
 
     def _quiet(self) -> None:
         """Nothing happens any more in front of a camera that is away; a short break is none."""
-        if self._boundary is not None:
-            self._tell(self._boundary.reset())
+        if self._boundaries is not None:
+            self._tell(self._boundaries.reset())
         if not self._is_away and self._monotonic() - self._taken_s > AWAY_S:
             self._is_away = True
             self._on_away(self)

@@ -171,33 +171,50 @@ class WatchJudge:
             for watch in self.watches(camera).values():
                 self._tell(watch.life.interrupt(self._clock()))
 
+    def judge_due(self) -> bool:
+        """Judge the camera that has been due longest; False when none is due yet. For who drives the judge by a clock of their own and has
+        not started its thread."""
+        with self._changed:
+            camera, start_s = self._due()
+        if camera is None or start_s > self._monotonic():
+            return False
+        self._take_turn(camera)
+        return True
+
     def _run(self) -> None:
-        while (post := self._next()) is not None:
-            began_s = self._monotonic()
-            pause_s = began_s - post.judged_s
-            try:
-                self._judge(post)
-            except Exception:  # the fault barrier between cameras
-                log.exception("camera %s: its watches were not judged", post.name)
-                self.counts["failed"] += 1
-            now_s = self._monotonic()
-            self._free_s = now_s + (now_s - began_s) * (1 / self._share - 1)
-            self.counts["judged"] += 1
-            self.counts["thinned"] += 2 * self._every_s < pause_s < FORGOTTEN_S
-            post.judged_s, post.due_s = began_s, began_s + self._every_s
+        while (camera := self._next()) is not None:
+            self._take_turn(camera)
+
+    def _take_turn(self, camera: CameraWatches) -> None:
+        began_s = self._monotonic()
+        pause_s = began_s - camera.judged_s
+        try:
+            self._judge(camera)
+        except Exception:  # the fault barrier between cameras
+            log.exception("camera %s: its watches were not judged", camera.name)
+            self.counts["failed"] += 1
+        now_s = self._monotonic()
+        self._free_s = now_s + (now_s - began_s) * (1 / self._share - 1)
+        camera.judged_s, camera.due_s = began_s, began_s + self._every_s
+        self.counts["thinned"] += 2 * self._every_s < pause_s < FORGOTTEN_S
+        self.counts["judged"] += 1
 
     def _next(self) -> CameraWatches | None:
-        """The camera that has been due longest, once it is and the model may be asked; None at the end."""
+        """The next camera to judge, once it is due and the model may be asked; None at the end."""
         with self._changed:
             while not self._stopping:
-                now_s = self._monotonic()
-                wanted = [post for post in self._posts.values() if post.is_wanted(self._clock())]
-                post = min(wanted, key=lambda one: one.due_s, default=None)
-                start_s = max(post.due_s, self._free_s) if post is not None else now_s + 1.0
-                if post is not None and start_s <= now_s:
-                    return post
-                self._changed.wait(min(1.0, max(0.0, start_s - now_s)))
+                camera, start_s = self._due()
+                wait_s = start_s - self._monotonic()
+                if camera is not None and wait_s <= 0.0:
+                    return camera
+                self._changed.wait(min(1.0, max(0.0, wait_s)))
             return None
+
+    def _due(self) -> tuple[CameraWatches | None, float]:
+        """The camera that has been due longest or will be first, and when the model may be asked about it."""
+        wanted = [camera for camera in self._posts.values() if camera.is_wanted(self._clock())]
+        camera = min(wanted, key=lambda one: one.due_s, default=None)
+        return camera, math.inf if camera is None else max(camera.due_s, self._free_s)
 
     def _judge(self, post: CameraWatches) -> None:
         """All armed watches of a camera, zone by zone; those that are not armed any more end."""

@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
+    from stream.camera.backtest import Judged
     from stream.units import Packet
     from stream.watch import WatchSettings
-    from stream.watch.backtest import Judged
 
 
 def back_test(
@@ -24,9 +24,9 @@ def back_test(
     from rich.console import Console
     from rich.progress import Progress
 
+    from stream.camera.backtest import BackTest
     from stream.config.configuration import ModelSettings
     from stream.serve.run import load_model
-    from stream.watch.backtest import BackTest
 
     console = Console(stderr=True, quiet=quiet)
     test = BackTest(load_model(ModelSettings(path=model)), camera, {"watch": settings}, every_s=every_s)
@@ -68,14 +68,12 @@ def _note(events: list[dict[str, Any]], kind: str, one: Judged, out: Path) -> No
     """Keep the beginning, the best score and the end of each event."""
     event = one.changes[-1].after
     if kind == "new":
-        zero_s = event.frame_time - one.media_s
+        zero_s = event.frame_time + event.frame_age_ms / 1000 - one.media_s
         picture = out / f"event-{len(events) + 1:03d}.jpg"
         begun = {"id": event.id, "start_s": round(event.start_time - zero_s, 3), "told_s": round(one.media_s, 3)}
         events.append({**begun, "end_s": None, "top_score": event.top_score, "picture": None, "wall_start": event.start_time})
         if one.picture is not None:
-            from PIL import Image
-
-            Image.fromarray(one.picture).save(picture, quality=85)
+            picture.write_bytes(one.picture)
             events[-1]["picture"] = str(picture)
     elif events:
         events[-1]["top_score"] = max(events[-1]["top_score"], event.top_score)

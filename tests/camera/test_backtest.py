@@ -2,19 +2,34 @@
 
 from __future__ import annotations
 
+import io
 import json
+import threading
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import pytest
 from ov2_cli.main import app
+from PIL import Image
 from typer.testing import CliRunner
+from waiting import until
 
+from ov2.engine import Engine, EngineSettings
 from ov2.model import OV2Model
+from stream.camera.backtest import BackTest, Judged, PacketClock
+from stream.camera.boundaries import Boundaries
+from stream.camera.pipeline import CameraPipeline
 from stream.config.configuration import ModelSettings
+from stream.events.boundary import BoundarySettings
+from stream.events.event import Change, Event
 from stream.serve.run import load_model
 from stream.sources import open_source
+from stream.tokenizer.settings import settings_from
+from stream.tokenizer.tokenizer import Tokenizer
 from stream.watch import WatchSettings
-from stream.watch.backtest import BackTest, Judged
+from stream.watch.judge import QUICKEST_S, WatchJudge
+from stream.watch.zone import Polygon
 from trainer.evaluate.alerts import SENTENCES, Told, TrueEvent, score, true_events
 from trainer.world import World, write_file
 
@@ -62,7 +77,66 @@ def test_what_is_told_of_a_recording_is_true_and_a_zone_hides_the_rest(nano: OV2
     assert abs(event.start_time - 1000.0 - truth.first_s) < 2.0
     assert abs(event.end_time - 1000.0 - truth.last_s) < 4.0
     begun = [one for one in judged if one.watch == "all" and one.picture is not None]
-    assert [one.picture.shape for one in begun if one.picture is not None] == [(360, 640, 3)]
+    pictures = [Image.open(io.BytesIO(one.picture)) for one in begun if one.picture is not None]
+    assert [(picture.format, picture.size) for picture in pictures] == [("JPEG", (640, 360))]
+
+
+def unnamed(change: Change) -> tuple[str, Event]:
+    """A change without its id, which is random."""
+    return change.type, replace(change.after, id="")
+
+
+def test_the_back_test_tells_what_the_service_tells_of_the_same_packets(nano: OV2Model, film: Path) -> None:
+    """The service's judge runs in its own thread, hints wake it, and the engine is idle at every packet; the clock is the packets'."""
+    settings, every_s = WatchSettings(sentence=SENTENCES["car"]), 1.0
+    told: list[Change] = []
+    looked_s: list[float] = []
+    clock, num_judged, due_s, judged_s = PacketClock(), 0, 0.0, -1.0
+    lock = threading.Lock()
+
+    def wall_s() -> float:
+        with lock:
+            return clock.wall_s
+
+    def media_s() -> float:
+        with lock:
+            return clock.media_s
+
+    def view(camera: str, zone: tuple[Polygon, ...]) -> CameraPipeline:
+        looked_s.append(media_s())
+        return pipeline
+
+    def judged_so_often(times: int) -> bool:
+        return judge.counts["judged"] >= times
+
+    with Engine(nano, EngineSettings(max_streams=1)) as engine:
+        tokenizer = Tokenizer(settings_from(nano.stream_settings.get("tokenizer", {})))
+        pipeline = CameraPipeline("front", tokenizer, engine.open("front"), clock=wall_s)
+        boundaries = Boundaries("front", BoundarySettings(), clock=wall_s)
+        judge = WatchJudge(view, told.append, every_s=every_s, share=1.0, clock=wall_s, monotonic=media_s)
+        with open_source(str(film), clock=lambda: 1000.0) as packets:
+            for packet in packets:
+                groups = pipeline.push(packet)
+                pipeline.wait()
+                with lock:
+                    clock.see(packet)
+                begun = any(change.type == "new" for change in boundaries.push(packet))
+                if not num_judged:
+                    judge.put("front", "car", settings)
+                    judge.start()
+                if groups or begun:
+                    judge.hint("front")
+                    due_s = min(due_s, max(clock.media_s, judged_s + QUICKEST_S))
+                if due_s <= clock.media_s:
+                    num_judged, judged_s, due_s = num_judged + 1, clock.media_s, clock.media_s + every_s
+                    until(partial(judged_so_often, num_judged))
+        judge.stop()
+        judge.away("front")
+        assert judge.counts["judged"] == num_judged
+    tested = tried(nano, film, car=settings)
+    assert [unnamed(change) for one in tested for change in one.changes] == [unnamed(change) for change in told]
+    assert [change.type for change in told] == ["new", "end"]
+    assert [one.media_s for one in tested] == looked_s
 
 
 @pytest.mark.parametrize("kind", ["file", "log"])
