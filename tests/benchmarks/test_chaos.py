@@ -1,4 +1,4 @@
-"""Cameras that are hurt come back: the harness of `ov2 bench chaos`, and its short form against the real service."""
+"""Cameras into which faults are injected come back: the harness of `ov2 bench chaos`, and its short form against the real service."""
 
 from __future__ import annotations
 
@@ -74,9 +74,9 @@ def test_a_seed_tells_what_happens_to_whom_and_each_round_has_every_injury() -> 
     assert first == second
     assert first != list(itertools.islice(draw_faults(8, ["a", "b"]), 21))
     for begin in range(0, 21, 7):
-        assert {blow.injury for blow in first[begin : begin + 7]} == set(FaultKind)
-    assert all(5 <= blow.after_s <= 15 for blow in first)
-    assert all(2 <= blow.lasts_s <= 20 for blow in first if blow.injury in (FaultKind.STALL, FaultKind.SLOW))
+        assert {fault.kind for fault in first[begin : begin + 7]} == set(FaultKind)
+    assert all(5 <= fault.after_s <= 15 for fault in first)
+    assert all(2 <= fault.lasts_s <= 20 for fault in first if fault.kind in (FaultKind.STALL, FaultKind.SLOW))
 
 
 def seen(watched: Watched, until_s: float, *, since_s: float, state: str = "live", frames_per_s: float = 10.0) -> None:
@@ -88,35 +88,35 @@ def seen(watched: Watched, until_s: float, *, since_s: float, state: str = "live
 
 
 def test_what_a_dying_connection_still_delivers_is_no_recovery() -> None:
-    wound = Outage(camera="a", injury=FaultKind.CUT, began_s=10.0, healed_s=10.0, back_s=10.0)
+    outage = Outage(camera="a", kind=FaultKind.CUT, began_s=10.0, healed_s=10.0, back_s=10.0)
     watched = Watched()
     seen(watched, 10.0, since_s=0.0)
-    watched.wound = wound
+    watched.outage = outage
     seen(watched, 11.0, since_s=10.0)
     seen(watched, 14.0, since_s=11.0, state="offline", frames_per_s=0)
     seen(watched, 20.0, since_s=14.0)
-    assert wound.outage_s == pytest.approx(4.1)
-    assert not wound.is_late
+    assert outage.outage_s == pytest.approx(4.1)
+    assert not outage.is_late
 
 
 def test_a_camera_that_says_live_and_sends_nothing_is_not_back() -> None:
-    wound = Outage(camera="a", injury=FaultKind.STALL, began_s=0.0, healed_s=5.0, back_s=5.0)
-    watched = Watched(wound=wound)
+    outage = Outage(camera="a", kind=FaultKind.STALL, began_s=0.0, healed_s=5.0, back_s=5.0)
+    watched = Watched(outage=outage)
     seen(watched, 30.0, since_s=5.0, frames_per_s=0)
-    assert wound.outage_s is None
-    assert wound.is_late
+    assert outage.outage_s is None
+    assert outage.is_late
     assert not watched.is_back
 
 
 def test_a_degraded_camera_is_back_and_not_live_yet() -> None:
-    wound = Outage(camera="a", injury=FaultKind.KILL, began_s=0.0, healed_s=5.0, back_s=5.0)
-    watched = Watched(wound=wound)
+    outage = Outage(camera="a", kind=FaultKind.KILL, began_s=0.0, healed_s=5.0, back_s=5.0)
+    watched = Watched(outage=outage)
     seen(watched, 15.0, since_s=5.0, state="degraded")
     assert watched.is_back
     assert not watched.is_live
     seen(watched, 15.0 + CONFIRM_S, since_s=15.0)
-    assert wound.outage_s == pytest.approx(0.1)
-    assert wound.until_live_s == pytest.approx(10.1)
+    assert outage.outage_s == pytest.approx(0.1)
+    assert outage.until_live_s == pytest.approx(10.1)
 
 
 def test_the_allowance_follows_the_backoff_which_a_good_minute_ends() -> None:
@@ -125,7 +125,7 @@ def test_the_allowance_follows_the_backoff_which_a_good_minute_ends() -> None:
     assert backoff_ceiling(short, first_s=1, longest_s=30) == 4
     assert backoff_ceiling(short, first_s=1, longest_s=3) == 3
     assert backoff_ceiling([*short, (10.0, 70.0)], first_s=1, longest_s=30) == 1
-    late = Outage(camera="a", injury=FaultKind.KILL, began_s=0.0, back_s=5.0, flows_s=18.1, backoff_s=4.0)
+    late = Outage(camera="a", kind=FaultKind.KILL, began_s=0.0, back_s=5.0, flows_s=18.1, backoff_s=4.0)
     assert (late.allowed_s, late.is_late) == (13.0, True)
 
 
@@ -247,12 +247,12 @@ def test_who_is_refused_is_thrown_out_and_counted() -> None:
 
 @pytest.fixture(scope="module")
 def short_run(tmp_path_factory: pytest.TempPathFactory) -> tuple[ChaosRun, dict[str, Any], Path]:
-    """Each injury once, against `ov2 serve`."""
+    """Each kind once, against `ov2 serve`."""
     out = tmp_path_factory.mktemp("chaos")
     settings = ChaosSettings(
         seed=11,
         chaos_s=120.0,
-        max_blows=len(FaultKind),
+        max_faults=len(FaultKind),
         out=out,
         quiet_s=4.0,
         rest_s=3.0,
@@ -274,7 +274,7 @@ def test_after_one_injury_of_each_kind_every_camera_sends_and_makes_groups(
     short_run: tuple[ChaosRun, dict[str, Any], Path],
 ) -> None:
     run, told, out = short_run
-    assert {wound.injury for wound in run.wounds} == set(FaultKind)
+    assert {outage.kind for outage in run.outages} == set(FaultKind)
     trouble = (out / "service.log").read_text()
     assert told["never_back"] == 0, trouble
     assert told["down"] == [], trouble
@@ -318,10 +318,10 @@ def test_a_run_has_its_contract_a_page_and_a_picture(short_run: tuple[ChaosRun, 
     contract = {"longest_outage_s", "exceptions", "memory_growth", "fd_growth", "untouched_jitter_ms"}
     assert contract <= set(told)
     lines = (out / "lines.txt").read_text()
-    assert all(f"{wound.camera}: {wound.injury.value}" in lines for wound in run.wounds)
+    assert all(f"{outage.camera}: {outage.kind.value}" in lines for outage in run.outages)
     page = io.StringIO()
     Console(width=140, file=page).print(draw(run))
-    assert all(name in page.getvalue() for name in run.patients)
+    assert all(name in page.getvalue() for name in run.cameras)
     save_timeline(run, out / "chaos.png")
     assert (out / "chaos.png").read_bytes().startswith(b"\x89PNG")
     assert found_wrong({**told, "exceptions": 1})

@@ -1,4 +1,4 @@
-"""What breaks in a house: the broker, Redis, the process, the disk, the clock. Every event of the journal arrives all the same."""
+"""What breaks in the testbed: the broker, Redis, the process, the disk, the clock. Every event of the journal arrives all the same."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The whole house breaks and every event arrives: the short form of `ov2 bench faults`, against the real service, Mosquitto and Redis."""
+"""The whole testbed breaks and every event arrives: the short form of `ov2 bench faults`, against the real service, Mosquitto and Redis."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from mqtt_fixtures import Mosquitto, mosquitto  # noqa: F401
 from ov2_bench.faults.clockwork import HOUR_S, Clockwork
 from ov2_bench.faults.disk import small_disk
 from ov2_bench.faults.run import FaultRun, run_faults
-from ov2_bench.faults.schedule import OF_HOUSE, FaultKind, Limits, draw_faults
+from ov2_bench.faults.schedule import OF_TESTBED, FaultKind, Limits, draw_faults
 from ov2_bench.faults.screen import draw, show, tell
 from ov2_bench.faults.subscriber import Told, key_of
 from ov2_bench.faults.tap import Listener
@@ -63,13 +63,13 @@ def test_whatever_breaks_every_event_reaches_its_subscriber_once_and_in_order(
     assert broken_promises(result) == [], (tmp_path / "service.log").read_text()[-4000:]
     assert result["events"] == result["delivered"] >= 10
     assert result["watch_events"] >= 4
-    struck = Counter(blow.fault for _, blow in run.struck)
-    assert set(struck) == set(FaultKind)
-    assert result["clock"] == struck[FaultKind.CLOCK_MOVED]
+    injected = Counter(fault.kind for _, fault in run.injected)
+    assert set(injected) == set(FaultKind)
+    assert result["clock"] == injected[FaultKind.CLOCK_MOVED]
     assert result["restarts"] == {
-        "mosquitto": struck[FaultKind.BROKER_KILLED] + struck[FaultKind.BROKER_STOPPED],
-        "redis": struck[FaultKind.REDIS_KILLED],
-        "service": struck[FaultKind.SERVICE_KILLED],
+        "mosquitto": injected[FaultKind.BROKER_KILLED] + injected[FaultKind.BROKER_STOPPED],
+        "redis": injected[FaultKind.REDIS_KILLED],
+        "service": injected[FaultKind.SERVICE_KILLED],
     }
     assert (result["sessions_lost"], result["exit_status"]) == (0, 0)
     assert "every promise held" in page_of(run, result)
@@ -133,11 +133,11 @@ def test_the_limit_of_a_process_stands_for_a_disk_where_none_may_be_mounted(tmp_
 
 
 def test_a_seed_tells_what_breaks_and_each_round_has_every_fault() -> None:
-    first, second = (list(itertools.islice(draw_faults(7, OF_HOUSE), 20)) for _ in range(2))
+    first, second = (list(itertools.islice(draw_faults(7, OF_TESTBED), 20)) for _ in range(2))
     assert first == second
-    assert first != list(itertools.islice(draw_faults(8, OF_HOUSE), 20))
+    assert first != list(itertools.islice(draw_faults(8, OF_TESTBED), 20))
     for begin in range(0, 20, 2):
-        assert {blow.fault for blow in first[begin : begin + 2]} == set(OF_HOUSE)
+        assert {fault.kind for fault in first[begin : begin + 2]} == set(OF_TESTBED)
 
 
 def step(position: int, name: str, kind: str = "new", camera: str = "a", watch: str | None = None) -> dict[str, Any]:

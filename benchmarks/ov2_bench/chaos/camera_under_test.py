@@ -1,4 +1,4 @@
-"""One camera of a chaos run: its peer, its relay, and the hurting of both.
+"""One camera of a chaos run: its peer, its relay, and the faults injected into both.
 
 In: a `Fault`. Out: the moment from which nothing but the service keeps the picture away.
 """
@@ -44,32 +44,32 @@ class CameraUnderTest:
         await self.peer.kill()
         await self.relay.stop()
 
-    async def hurt(self, blow: Fault) -> float:
+    async def inject(self, fault: Fault) -> float:
         """Returns when the camera is back: the moment, by `monotonic`. A publisher that lost its connection is back when it first
         knocks again, which `back_s` finds out."""
-        match blow.injury:
+        match fault.kind:
             case FaultKind.KILL | FaultKind.RESIZE:
-                if blow.injury is FaultKind.RESIZE:
+                if fault.kind is FaultKind.RESIZE:
                     self.film_at = (self.film_at + 1) % len(self.films)
-                await self._restart(blow.lasts_s)
+                await self._restart(fault.lasts_s)
             case FaultKind.STALL:
                 self.relay.harm.stall()
-                await asyncio.sleep(blow.lasts_s)
+                await asyncio.sleep(fault.lasts_s)
                 self.relay.harm.flow()
             case FaultKind.SLOW:
                 self.relay.harm.bytes_per_s = SLOW_SHARE * self.films[self.film_at].bytes_per_s
-                await asyncio.sleep(blow.lasts_s)
+                await asyncio.sleep(fault.lasts_s)
                 self.relay.harm.bytes_per_s = None
             case FaultKind.HALF_CLOSE:
-                self.relay.half_close("service" if blow.dice < 0.5 else "peer")
+                self.relay.half_close("service" if fault.dice < 0.5 else "peer")
             case FaultKind.CUT:
                 self.relay.cut()
             case FaultKind.CLOCK:
-                self.relay.harm.clock_s += HOUR_S if blow.dice < 0.5 else -HOUR_S
+                self.relay.harm.clock_s += HOUR_S if fault.dice < 0.5 else -HOUR_S
         return self.monotonic()
 
     def back_s(self, began_s: float, healed_s: float) -> float:
-        """When the camera was there again, after a blow that began at `began_s` and was over at `healed_s`."""
+        """When the camera was there again, after a fault that began at `began_s` and was over at `healed_s`."""
         knocked_s = self.relay.first_opened_since(began_s) if self.is_pushed else None
         return max(healed_s, knocked_s or healed_s)
 

@@ -1,6 +1,6 @@
 """What was seen of the cameras in a run, and what follows from it.
 
-In: answers of `GET /v1/cameras` with the time they came, blows. Out: outages, each beside what is allowed for it, and the spacing of
+In: answers of `GET /v1/cameras` with the time they came, faults. Out: outages, each beside what is allowed for it, and the spacing of
 groups. Nothing in here asks anybody: it is plain arithmetic.
 """
 
@@ -29,15 +29,15 @@ FLOWING = frozenset({LIVE, "degraded"})
 
 @dataclass(slots=True, kw_only=True)
 class Outage:
-    """One blow to a camera, and what became of it. Times by the run's clock; None while not known.
+    """One fault injected into a camera, and what became of it. Times by the run's clock; None while not known.
 
     `back_s`: the peer is back. `flows_s`: the camera is live or degraded, with new frames. `live_s`: it is live, with nothing lost in the
-    last seconds; None where the next blow came first. `backoff_s`: the longest that its pause before the last
+    last seconds; None where the next fault came first. `backoff_s`: the longest that its pause before the last
     attempt may have been.
     """
 
     camera: str
-    injury: FaultKind
+    kind: FaultKind
     began_s: float
     healed_s: float | None = None
     back_s: float | None = None
@@ -70,7 +70,7 @@ class Watched:
     states: list[tuple[float, str]] = field(default_factory=list)
     closings: list[float] = field(default_factory=list)
     status: Mapping[str, Any] = field(default_factory=dict)
-    wound: Outage | None = None
+    outage: Outage | None = None
     _frames: int = 0
     _new_frame_s: float = float("-inf")
     _candidate_s: float | None = None
@@ -91,8 +91,8 @@ class Watched:
 
     @property
     def is_back(self) -> bool:
-        """Its packets come; after a blow, they do again."""
-        return self.state in FLOWING and (self.wound is None or self.wound.flows_s is not None)
+        """Its packets come; after a fault, they do again."""
+        return self.state in FLOWING and (self.outage is None or self.outage.flows_s is not None)
 
     @property
     def is_live(self) -> bool:
@@ -101,24 +101,24 @@ class Watched:
     def _judge(self, now_s: float, state: str, has_new: bool) -> None:
         if has_new:
             self._new_frame_s = now_s
-        wound = self.wound
-        if wound is None or wound.healed_s is None:
+        outage = self.outage
+        if outage is None or outage.healed_s is None:
             self._candidate_s = None
-        elif wound.flows_s is None:
-            self._look_for_flow(now_s, wound, state in FLOWING, has_new)
-        if wound is not None and wound.flows_s is not None and wound.live_s is None and state == LIVE:
-            wound.live_s = self._live_since(wound.flows_s)
+        elif outage.flows_s is None:
+            self._look_for_flow(now_s, outage, state in FLOWING, has_new)
+        if outage is not None and outage.flows_s is not None and outage.live_s is None and state == LIVE:
+            outage.live_s = self._live_since(outage.flows_s)
 
     def _live_since(self, flows_s: float) -> float:
         return max(flows_s, self.states[-1][0])
 
-    def _look_for_flow(self, now_s: float, wound: Outage, is_flowing: bool, has_new: bool) -> None:
+    def _look_for_flow(self, now_s: float, outage: Outage, is_flowing: bool, has_new: bool) -> None:
         if not is_flowing or now_s - self._new_frame_s > SILENCE_S:
             self._candidate_s = None
         elif self._candidate_s is None:
             self._candidate_s = now_s if has_new else None
         elif now_s - self._candidate_s >= CONFIRM_S:
-            wound.flows_s, self._candidate_s = self._candidate_s, None
+            outage.flows_s, self._candidate_s = self._candidate_s, None
 
 
 def backoff_ceiling(lives: Sequence[tuple[float, float]], *, first_s: float, longest_s: float) -> float:

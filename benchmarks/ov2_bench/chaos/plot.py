@@ -1,4 +1,4 @@
-"""The picture of a chaos run: a lane per camera, coloured by state, with a mark for each blow; and what the service held.
+"""The picture of a chaos run: a lane per camera, coloured by state, with a mark for each fault; and what the service held.
 
 In: a `ChaosRun`. Out: a PNG.
 """
@@ -55,23 +55,28 @@ def _draw_lanes(axes: Any, run: ChaosRun, zero_s: float, end_s: float) -> None:
             seen[state] = None
             axes.barh(lane, until_s - since_s, left=since_s - zero_s, height=0.7, color=STATE_COLOURS.get(state, "black"))
     names = list(run.watched)
-    for wound in run.wounds:
-        at = (wound.began_s - zero_s, names.index(wound.camera))
-        axes.plot(*at, MARKS[wound.injury], color="black", markersize=6, markerfacecolor="white")
-        if wound.outage_s is not None and wound.back_s is not None and wound.flows_s is not None:
-            axes.plot([wound.back_s - zero_s, wound.flows_s - zero_s], [at[1] - 0.42] * 2, color="black", lw=1.5)
+    for outage in run.outages:
+        at = (outage.began_s - zero_s, names.index(outage.camera))
+        axes.plot(*at, MARKS[outage.kind], color="black", markersize=6, markerfacecolor="white")
+        if outage.outage_s is not None and outage.back_s is not None and outage.flows_s is not None:
+            axes.plot([outage.back_s - zero_s, outage.flows_s - zero_s], [at[1] - 0.42] * 2, color="black", lw=1.5)
     for _, began_s in run.phases[1:-1]:
         axes.axvline(began_s - zero_s, color="gray", lw=0.7, ls=":")
     axes.set_yticks(range(len(names)), names)
     axes.invert_yaxis()
     states = [Patch(color=STATE_COLOURS.get(state, "black"), label=state) for state in seen]
     marks = [
-        Line2D([], [], ls="", marker=mark, color="black", markerfacecolor="white", label=injury.value)
-        for injury, mark in MARKS.items()
+        Line2D([], [], ls="", marker=mark, color="black", markerfacecolor="white", label=kind.value)
+        for kind, mark in MARKS.items()
     ]
-    outage = Line2D([], [], color="black", lw=1.5, label="outage")
+    outage_line = Line2D([], [], color="black", lw=1.5, label="outage")
     axes.legend(
-        handles=[*states, *marks, outage], ncols=7, fontsize=7, loc="lower center", bbox_to_anchor=(0.5, 1.0), frameon=False
+        handles=[*states, *marks, outage_line],
+        ncols=7,
+        fontsize=7,
+        loc="lower center",
+        bbox_to_anchor=(0.5, 1.0),
+        frameon=False,
     )
 
 

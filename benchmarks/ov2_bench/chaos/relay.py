@@ -46,7 +46,7 @@ class Link:
 
 
 class Relay:
-    """`await start()`, hurt it, `await stop()`. `links`: the newest connections, oldest first.
+    """`await start()`, harm it, `await stop()`. `links`: the newest connections, oldest first.
 
     `pushed`: the camera connects to us. `harm` is read at every packet.
     """

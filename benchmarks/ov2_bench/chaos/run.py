@@ -28,7 +28,7 @@ POLL_S = 0.05
 FOOTPRINT_EVERY_S = 1.0
 FIRST_FRAME_S = 60.0
 RECOVERY_S = 90.0
-"""After the last blow; who is not back by then never came back."""
+"""After the last fault; who is not back by then never came back."""
 METRONOME_S = 2.0
 METRONOME = {"t_min_s": METRONOME_S, "t_max_s": METRONOME_S, "canvases_per_group": 1, "max_pixels": 12_544}
 """Cameras that are not touched close a small group every so many media seconds, whatever they show: what moves their closing is not
@@ -43,7 +43,7 @@ UNTOUCHED = ("rtsp", "push")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ChaosSettings:
-    """`quiet_s` and `rest_s`: before and after `chaos_s`, which `max_blows` ends early. `reconnect_s`: first and longest pause of the
+    """`quiet_s` and `rest_s`: before and after `chaos_s`, which `max_faults` ends early. `reconnect_s`: first and longest pause of the
     service's backoff. `camera`: more settings of every camera; `model`: a checkpoint."""
 
     seed: int
@@ -52,7 +52,7 @@ class ChaosSettings:
     model: str = "ov2-nano"
     quiet_s: float = 60.0
     rest_s: float = 30.0
-    max_blows: int | None = None
+    max_faults: int | None = None
     touched: tuple[str, ...] = TOUCHED
     untouched: tuple[str, ...] = UNTOUCHED
     limits: Limits = field(default_factory=Limits)
@@ -68,9 +68,9 @@ class ChaosRun:
 
     settings: ChaosSettings
     began_s: float
-    patients: dict[str, CameraUnderTest] = field(default_factory=dict)
+    cameras: dict[str, CameraUnderTest] = field(default_factory=dict)
     watched: dict[str, Watched] = field(default_factory=dict)
-    wounds: list[Outage] = field(default_factory=list)
+    outages: list[Outage] = field(default_factory=list)
     phases: list[tuple[str, float]] = field(default_factory=list)
     footprints: list[tuple[float, Footprint]] = field(default_factory=list)
     machine: list[MachineTimes] = field(default_factory=list)
@@ -81,7 +81,7 @@ class ChaosRun:
 
     @property
     def touched(self) -> list[str]:
-        return [name for name in self.patients if not name.startswith("calm")]
+        return [name for name in self.cameras if not name.startswith("calm")]
 
     def down(self) -> list[str]:
         """Cameras whose packets do not come."""
@@ -110,9 +110,9 @@ async def run_chaos(settings: ChaosSettings, show: Show) -> ChaosRun:
     run = ChaosRun(settings=settings, began_s=time.monotonic())
     async with AsyncExitStack() as stack:
         for number, (name, kind) in enumerate(_names(settings)):
-            patient = await _patient(settings, name, kind, films, number)
-            stack.push_async_callback(patient.stop)
-            run.patients[name] = patient
+            camera = await _camera(settings, name, kind, films, number)
+            stack.push_async_callback(camera.stop)
+            run.cameras[name] = camera
             run.watched[name] = Watched()
         service = PolledService(_config(settings, run), settings.out)
         async with service:
@@ -128,9 +128,7 @@ def _names(settings: ChaosSettings) -> list[tuple[str, str]]:
     return touched + [(f"calm_{kind}", kind) for kind in settings.untouched]
 
 
-async def _patient(
-    settings: ChaosSettings, name: str, kind: str, films: tuple[LoopedFilm, ...], number: int
-) -> CameraUnderTest:
+async def _camera(settings: ChaosSettings, name: str, kind: str, films: tuple[LoopedFilm, ...], number: int) -> CameraUnderTest:
     first_s, longest_s = settings.reconnect_s
     more = {"reconnect": {"first_s": first_s, "longest_s": longest_s}, **settings.camera}
     if name.startswith("calm"):
@@ -141,7 +139,7 @@ async def _patient(
 
 def _config(settings: ChaosSettings, run: ChaosRun) -> dict[str, Any]:
     return {
-        "cameras": {name: patient.config for name, patient in run.patients.items()},
+        "cameras": {name: camera.config for name, camera in run.cameras.items()},
         "model": {"path": settings.model},
         "tokenizer": {"token_rate": TOKEN_RATE},
         "session": SESSION,
@@ -195,39 +193,39 @@ async def _until_all_back(run: ChaosRun, longest_s: float) -> None:
 
 
 async def _chaos(run: ChaosRun) -> None:
-    """Blows until the time is over; those on their way are seen through."""
+    """Faults until the time is over; those on their way are seen through."""
     settings = run.settings
     until_s = time.monotonic() + settings.chaos_s
-    hurting: set[asyncio.Task[None]] = set()
+    injecting: set[asyncio.Task[None]] = set()
     try:
-        for blow in draw_faults(settings.seed, run.touched, settings.limits):
-            await asyncio.sleep(min(blow.after_s, max(0.0, until_s - time.monotonic())))
-            name = await _next_back(run, blow, until_s)
-            if name is None or len(run.wounds) == settings.max_blows:
+        for fault in draw_faults(settings.seed, run.touched, settings.limits):
+            await asyncio.sleep(min(fault.after_s, max(0.0, until_s - time.monotonic())))
+            name = await _next_back(run, fault, until_s)
+            if name is None or len(run.outages) == settings.max_faults:
                 break
-            hurting.add(asyncio.create_task(_hurt(run, blow, name)))
+            injecting.add(asyncio.create_task(_inject(run, fault, name)))
             await asyncio.sleep(0)
-        await asyncio.gather(*hurting)
+        await asyncio.gather(*injecting)
     finally:
-        for task in hurting:
+        for task in injecting:
             task.cancel()
 
 
-async def _next_back(run: ChaosRun, blow: Fault, until_s: float) -> str | None:
-    """Who is hurt next: the first that has recovered from its last blow. None when the time is over."""
+async def _next_back(run: ChaosRun, fault: Fault, until_s: float) -> str | None:
+    """Whose turn it is: the first camera that has recovered from its last fault. None when the time is over."""
     while time.monotonic() < until_s:
-        for name in blow.cameras:
+        for name in fault.cameras:
             if run.watched[name].is_back:
                 return name
         await asyncio.sleep(POLL_S)
     return None
 
 
-async def _hurt(run: ChaosRun, blow: Fault, name: str) -> None:
-    wound = Outage(camera=name, injury=blow.injury, began_s=time.monotonic())
-    run.wounds.append(wound)
-    run.watched[name].wound = wound
-    wound.healed_s = await run.patients[name].hurt(blow)
+async def _inject(run: ChaosRun, fault: Fault, name: str) -> None:
+    outage = Outage(camera=name, kind=fault.kind, began_s=time.monotonic())
+    run.outages.append(outage)
+    run.watched[name].outage = outage
+    outage.healed_s = await run.cameras[name].inject(fault)
 
 
 async def _poll(run: ChaosRun, service: PolledService) -> None:
@@ -238,21 +236,21 @@ async def _poll(run: ChaosRun, service: PolledService) -> None:
         for status in cameras or ():
             watched = run.watched[status["name"]]
             watched.see(now_s, status)
-            _reckon(run, watched.wound)
+            _note_return(run, watched.outage)
         due_s = max(due_s + POLL_S, now_s)
         await asyncio.sleep(due_s - now_s)
 
 
-def _reckon(run: ChaosRun, wound: Outage | None) -> None:
+def _note_return(run: ChaosRun, outage: Outage | None) -> None:
     """Once a camera sends again: when was its peer back, and how long may the service have taken?"""
-    if wound is None or wound.healed_s is None or wound.back_s is not None:
+    if outage is None or outage.healed_s is None or outage.back_s is not None:
         return
-    patient = run.patients[wound.camera]
+    camera = run.cameras[outage.camera]
     first_s, longest_s = run.settings.reconnect_s
-    if wound.flows_s is not None:
-        wound.back_s = patient.back_s(wound.began_s, wound.healed_s)
-        lives = [life for life in patient.relay.lives() if life[1] <= wound.flows_s]
-        wound.backoff_s = backoff_ceiling(lives, first_s=first_s, longest_s=longest_s)
+    if outage.flows_s is not None:
+        outage.back_s = camera.back_s(outage.began_s, outage.healed_s)
+        lives = [life for life in camera.relay.lives() if life[1] <= outage.flows_s]
+        outage.backoff_s = backoff_ceiling(lives, first_s=first_s, longest_s=longest_s)
 
 
 async def _weigh(run: ChaosRun, service: PolledService) -> None:
@@ -264,5 +262,5 @@ async def _weigh(run: ChaosRun, service: PolledService) -> None:
 
 
 def names_of(run: ChaosRun, *, touched: bool) -> Sequence[str]:
-    """Cameras that may be, or may not be, hurt."""
-    return [name for name in run.patients if (name in run.touched) == touched]
+    """Cameras that may be, or may not be, given faults."""
+    return [name for name in run.cameras if (name in run.touched) == touched]

@@ -39,7 +39,7 @@ class Fault:
     what else there is to decide."""
 
     after_s: float
-    injury: FaultKind
+    kind: FaultKind
     lasts_s: float
     cameras: tuple[str, ...]
     dice: float
@@ -47,7 +47,7 @@ class Fault:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Limits:
-    """Seconds between blows, of a stall or a slow network, and without a camera."""
+    """Seconds between faults, of a stall or a slow network, and without a camera."""
 
     between_s: tuple[float, float] = (5.0, 15.0)
     stall_s: tuple[float, float] = (2.0, 20.0)
@@ -61,15 +61,15 @@ def draw_faults(seed: int, cameras: Sequence[str], limits: Limits | None = None)
     while True:
         bag = list(FaultKind)
         dice.shuffle(bag)
-        for injury in bag:
+        for kind in bag:
             order = list(cameras)
             dice.shuffle(order)
-            span = limits.down_s if injury in (FaultKind.KILL, FaultKind.RESIZE) else limits.stall_s
+            span = limits.down_s if kind in (FaultKind.KILL, FaultKind.RESIZE) else limits.stall_s
             lasts_s = dice.uniform(*span)
             yield Fault(
                 after_s=dice.uniform(*limits.between_s),
-                injury=injury,
-                lasts_s=lasts_s if injury in LASTING else 0.0,
+                kind=kind,
+                lasts_s=lasts_s if kind in LASTING else 0.0,
                 cameras=tuple(order),
                 dice=dice.random(),
             )

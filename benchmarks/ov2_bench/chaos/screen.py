@@ -29,7 +29,7 @@ STATE_STYLE = {
 
 
 async def show(run: ChaosRun, console: Console) -> None:
-    """Redraw the page until cancelled; into a file go phases and blows, a line each."""
+    """Redraw the page until cancelled; into a file go phases and faults, a line each."""
     if not console.is_terminal:
         await _lines_of(run, console)
     await keep_drawn(lambda: draw(run), console, REFRESH_S)
@@ -38,11 +38,11 @@ async def show(run: ChaosRun, console: Console) -> None:
 async def _lines_of(run: ChaosRun, console: Console) -> NoReturn:
     told: set[tuple[float, str]] = set()
     while True:
-        blows = [(wound.began_s, f"  {wound.camera}: {wound.injury.value}") for wound in run.wounds]
+        faults = [(outage.began_s, f"  {outage.camera}: {outage.kind.value}") for outage in run.outages]
         phases = [(began_s, phase) for phase, began_s in run.phases]
-        for at_s, what in sorted({*phases, *blows} - told):
+        for at_s, what in sorted({*phases, *faults} - told):
             console.print(f"{at_s - run.began_s:6.1f} s  {what}", highlight=False)
-        told |= {*phases, *blows}
+        told |= {*phases, *faults}
         await asyncio.sleep(REFRESH_S)
 
 
@@ -52,7 +52,7 @@ def draw(run: ChaosRun) -> RenderableType:
     phase, since_s = run.phases[-1] if run.phases else ("start", now_s)
     head = Text.assemble(
         (" OV2 Live chaos ", "bold reverse"),
-        f"  seed {run.settings.seed}   {phase} {now_s - since_s:4.0f} s   {len(run.wounds)} blows   "
+        f"  seed {run.settings.seed}   {phase} {now_s - since_s:4.0f} s   {len(run.outages)} faults   "
         f"{run.tracebacks} exceptions   {run.failures} unanswered",
     )
     held = run.footprints[-1][1] if run.footprints else None
@@ -66,10 +66,10 @@ def draw(run: ChaosRun) -> RenderableType:
 
 def _cameras(run: ChaosRun, now_s: float) -> Table:
     table = Table(box=None, padding=(0, 1))
-    for name in ("camera", "state", "groups", "frame age", "reconnects", "last blow", "outage", "allowed"):
+    for name in ("camera", "state", "groups", "frame age", "reconnects", "last fault", "outage", "allowed"):
         table.add_column(name, no_wrap=True, justify="right" if name in ("groups", "frame age", "reconnects") else "left")
     for name, watched in run.watched.items():
-        status, wound = watched.status, watched.wound
+        status, outage = watched.status, watched.outage
         age_ms = status.get("frame_age_ms")
         table.add_row(
             name,
@@ -77,9 +77,9 @@ def _cameras(run: ChaosRun, now_s: float) -> Table:
             str(status.get("groups", "-")),
             "-" if age_ms is None else f"{age_ms:.0f} ms",
             str(status.get("reconnects", "-")),
-            f"{wound.injury.value} {now_s - wound.began_s:.0f} s ago" if wound else "-",
-            "-" if wound is None else "..." if wound.outage_s is None else f"{wound.outage_s:.1f} s",
-            "-" if wound is None or wound.outage_s is None else f"{wound.allowed_s:.1f} s",
+            f"{outage.kind.value} {now_s - outage.began_s:.0f} s ago" if outage else "-",
+            "-" if outage is None else "..." if outage.outage_s is None else f"{outage.outage_s:.1f} s",
+            "-" if outage is None or outage.outage_s is None else f"{outage.allowed_s:.1f} s",
         )
     return table
 
@@ -87,13 +87,13 @@ def _cameras(run: ChaosRun, now_s: float) -> Table:
 def tell(result: Mapping[str, Any], console: Console) -> None:
     """The table at the end."""
     table = Table(
-        title=f"{result['blows']} blows in {result['minutes']:g} minutes, seed {result['seed']}", title_justify="left"
+        title=f"{result['blows']} faults in {result['minutes']:g} minutes, seed {result['seed']}", title_justify="left"
     )
-    for name in ("injury", "blows", "median outage", "longest outage", "late"):
-        table.add_column(name, justify="left" if name == "injury" else "right")
-    for injury, row in result["injuries"].items():
+    for name in ("fault", "times", "median outage", "longest outage", "late"):
+        table.add_column(name, justify="left" if name == "fault" else "right")
+    for kind, row in result["injuries"].items():
         times = (f"{row['median_outage_s']:.2f} s", f"{row['longest_outage_s']:.2f} s")
-        table.add_row(injury, str(row["count"]), *times, str(row["late"]))
+        table.add_row(kind, str(row["count"]), *times, str(row["late"]))
     console.print(table)
     for line in _lines(result):
         console.print(line, highlight=False)
@@ -110,6 +110,6 @@ def _lines(result: Mapping[str, Any]) -> list[str]:
         f"memory {before:.0f} to {after:.0f} MiB ({result['memory_growth']:+.1%}), threads {result['thread_growth']:+d}, "
         f"descriptors {result['fd_growth']:+d}, processes {result['process_growth']:+d}",
         f"groups of untouched cameras: {result['untouched_jitter_ms']:.0f} ms off the beat (p95), {result['quiet_jitter_ms']:.0f} ms "
-        f"before the first blow; the machine was idle {result['idle_share']:.0%} of the time",
+        f"before the first fault; the machine was idle {result['idle_share']:.0%} of the time",
         f"down in the end: {', '.join(result['down']) or 'none'}; degraded: {', '.join(result['degraded']) or 'none'}",
     ]

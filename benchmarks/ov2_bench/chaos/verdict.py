@@ -27,23 +27,23 @@ def verdict(run: ChaosRun) -> dict[str, Any]:
     - `memory_growth`, a share, and `thread_growth`, `fd_growth`, `process_growth`, counts: of the service with its children, medians of the
       second half of the rest against that of the quiet phase.
     - `untouched_jitter_ms`: cameras that nobody touches close a group every 2 s of media; of the times between two closings, as polled every
-      50 ms, how far the worst but 5 % are from 2 s while others are hurt. `quiet_jitter_ms`: the same before.
+      50 ms, how far the worst but 5 % are from 2 s while faults are injected into others. `quiet_jitter_ms`: the same before.
     - `idle_share`: of the machine's CPU time. Without any, jitter and `model_behind` say more of the machine than of the service.
     """
     before, after = _median(run, "quiet"), _median(run, "rest")
     internal = sum(_internal(watched.status.get("drops", {})) for watched in run.watched.values())
-    outages = [wound.outage_s for wound in run.wounds if wound.outage_s is not None]
+    lengths_s = [outage.outage_s for outage in run.outages if outage.outage_s is not None]
     return {
         "seed": run.settings.seed,
         "minutes": round(run.settings.chaos_s / 60, 2),
-        "blows": len(run.wounds),
-        "longest_outage_s": round(max(outages, default=0.0), 2),
+        "blows": len(run.outages),
+        "longest_outage_s": round(max(lengths_s, default=0.0), 2),
         "longest_outage_share": round(
-            max((_share(wound) for wound in run.wounds if wound.outage_s is not None), default=0.0), 3
+            max((_share(outage) for outage in run.outages if outage.outage_s is not None), default=0.0), 3
         ),
-        "late": sum(wound.is_late for wound in run.wounds),
-        "never_back": sum(wound.outage_s is None for wound in run.wounds),
-        "longest_until_live_s": round(max((wound.until_live_s or 0.0 for wound in run.wounds), default=0.0), 2),
+        "late": sum(outage.is_late for outage in run.outages),
+        "never_back": sum(outage.outage_s is None for outage in run.outages),
+        "longest_until_live_s": round(max((outage.until_live_s or 0.0 for outage in run.outages), default=0.0), 2),
         "down": run.down(),
         "degraded": [name for name, watched in run.watched.items() if watched.is_back and not watched.is_live],
         "without_groups": _without_groups(run),
@@ -60,8 +60,8 @@ def verdict(run: ChaosRun) -> dict[str, Any]:
         "idle_share": round(idle_share(run.machine[0], run.machine[-1]), 3),
         "stop_s": None if run.stop_s is None else round(run.stop_s, 2),
         "exit_status": run.status,
-        "injuries": {injury.value: _of_kind(run.wounds, injury) for injury in FaultKind},
-        "cameras": {name: _camera(run, name) for name in run.patients},
+        "injuries": {kind.value: _of_kind(run.outages, kind) for kind in FaultKind},
+        "cameras": {name: _camera(run, name) for name in run.cameras},
     }
 
 
@@ -71,13 +71,13 @@ def found_wrong(result: Mapping[str, Any]) -> bool:
 
 
 def _without_groups(run: ChaosRun) -> list[str]:
-    """Cameras that closed no group after all blows were over: from the recovery to the end."""
+    """Cameras that closed no group after all faults were over: from the recovery to the end."""
     since_s = run.span("recovery")[0]
     return [name for name, watched in run.watched.items() if not watched.closings or watched.closings[-1] < since_s]
 
 
-def _share(wound: Outage) -> float:
-    return (wound.outage_s or 0.0) / wound.allowed_s
+def _share(outage: Outage) -> float:
+    return (outage.outage_s or 0.0) / outage.allowed_s
 
 
 def _median(run: ChaosRun, phase: str) -> Footprint:
@@ -112,20 +112,20 @@ def _internal(drops: Mapping[str, int]) -> int:
     return sum(count for reason, count in drops.items() if reason.startswith("internal"))
 
 
-def _of_kind(wounds: Sequence[Outage], injury: FaultKind) -> dict[str, float | int]:
-    of_kind = [wound for wound in wounds if wound.injury is injury]
-    outages = [wound.outage_s for wound in of_kind if wound.outage_s is not None]
+def _of_kind(outages: Sequence[Outage], kind: FaultKind) -> dict[str, float | int]:
+    of_kind = [outage for outage in outages if outage.kind is kind]
+    lengths_s = [outage.outage_s for outage in of_kind if outage.outage_s is not None]
     return {
         "count": len(of_kind),
-        "median_outage_s": round(statistics.median(outages), 2) if outages else 0.0,
-        "longest_outage_s": round(max(outages, default=0.0), 2),
-        "late": sum(wound.is_late for wound in of_kind),
+        "median_outage_s": round(statistics.median(lengths_s), 2) if lengths_s else 0.0,
+        "longest_outage_s": round(max(lengths_s, default=0.0), 2),
+        "late": sum(outage.is_late for outage in of_kind),
     }
 
 
 def _camera(run: ChaosRun, name: str) -> dict[str, Any]:
     status = run.watched[name].status
     kept = ("state", "reason", "groups", "frames", "reconnects", "drops")
-    return {"kind": run.patients[name].kind, "blows": sum(wound.camera == name for wound in run.wounds)} | {
+    return {"kind": run.cameras[name].kind, "blows": sum(outage.camera == name for outage in run.outages)} | {
         key: status[key] for key in kept if key in status
     }

@@ -1,4 +1,4 @@
-"""What runs over one RTSP connection, taken apart just far enough to hurt it.
+"""What runs over one RTSP connection, taken apart just far enough to harm it.
 
 In: bytes of one direction of a TCP connection. Out: whole messages: requests and answers (RFC 2326), and interleaved RTP and RTCP
 packets behind a `$` (RFC 2326 10.12). What is neither goes on as it came.

@@ -1,6 +1,6 @@
 """`ov2 bench faults` from start to end.
 
-In: a seed, minutes, a folder. Out: a `FaultRun`: the journal, what a subscriber got, what was broken meanwhile. Two lines of blows at the same
+In: a seed, minutes, a folder. Out: a `FaultRun`: the journal, what a subscriber got, what was broken meanwhile. Two lines of faults at the same
 time, one for the broker, one for the rest; then all is left alone until everything has been told.
 """
 
@@ -21,19 +21,19 @@ from ov2_bench.faults.testbed import FaultSettings, Testbed, open_testbed
 READ_EVERY_S = 0.5
 FIRST_EVENT_S = 60.0
 SETTLE_S = 120.0
-"""After the last blow: twice the longest back-off of the outbox and of the connection."""
+"""After the last fault: twice the longest back-off of the outbox and of the connection."""
 
 
 @dataclass(slots=True, kw_only=True)
 class FaultRun:
-    """What is known so far. `struck`: blows with the time they came. `entries`, `told`: the journal and what the subscriber got, in the end;
+    """What is known so far. `injected`: faults with the time they came. `entries`, `told`: the journal and what the subscriber got, in the end;
     `read_before`: the journal as it was read while things broke."""
 
     settings: FaultSettings
-    house: Testbed
+    testbed: Testbed
     began_s: float
     phase: str = "start"
-    struck: list[tuple[float, Fault]] = field(default_factory=list)
+    injected: list[tuple[float, Fault]] = field(default_factory=list)
     entries: dict[int, dict[str, Any]] = field(default_factory=dict)
     read_before: dict[int, dict[str, Any]] = field(default_factory=dict)
     told: list[Told] = field(default_factory=list)
@@ -47,28 +47,28 @@ Show = Callable[[FaultRun], Work]
 
 async def run_faults(settings: FaultSettings, show: Show) -> FaultRun:
     """Run it all. `show` is a task beside it, ended in the end. Raises `RunError` where a program is missing or does not start."""
-    async with open_testbed(settings) as house:
-        run = FaultRun(settings=settings, house=house, began_s=time.monotonic())
+    async with open_testbed(settings) as testbed:
+        run = FaultRun(settings=settings, testbed=testbed, began_s=time.monotonic())
         showing = asyncio.create_task(show(run))
         try:
             await _phases(run)
         finally:
             showing.cancel()
             await asyncio.gather(showing, return_exceptions=True)
-    run.tracebacks = house.service.tracebacks()
+    run.tracebacks = testbed.service.tracebacks()
     return run
 
 
 async def _phases(run: FaultRun) -> None:
-    house, settings = run.house, run.settings
-    beside = [asyncio.create_task(_read(house))]
-    beside += [asyncio.create_task(_toggle(house, name)) for name in house.cameras]
+    testbed, settings = run.testbed, run.settings
+    beside = [asyncio.create_task(_read(testbed))]
+    beside += [asyncio.create_task(_toggle(testbed, name)) for name in testbed.cameras]
     try:
-        if not await _until(lambda: len(house.entries) >= len(house.cameras), FIRST_EVENT_S):
-            raise RunError(f"expected events within {FIRST_EVENT_S:.0f} s, got none; see {house.service.log}")
+        if not await _until(lambda: len(testbed.entries) >= len(testbed.cameras), FIRST_EVENT_S):
+            raise RunError(f"expected events within {FIRST_EVENT_S:.0f} s, got none; see {testbed.service.log}")
         run.phase = "faults"
         until_s = time.monotonic() + settings.faults_s
-        lines = [asyncio.create_task(_line(run, faults, until_s)) for faults in (OF_BROKER, house.faults)]
+        lines = [asyncio.create_task(_line(run, faults, until_s)) for faults in (OF_BROKER, testbed.faults)]
         await _all_or_none([*lines, *beside], lines)
     finally:
         await _end(beside)
@@ -77,51 +77,51 @@ async def _phases(run: FaultRun) -> None:
 
 
 async def _line(run: FaultRun, faults: tuple[FaultKind, ...], until_s: float) -> None:
-    """Fault after blow until the time is over; each is seen through. Even a short run sees every kind once."""
+    """Fault after fault until the time is over; each is seen through. Even a short run sees every kind once."""
     missing = set(faults)
-    for blow in draw_faults(run.settings.seed, faults, run.settings.limits):
-        if time.monotonic() + blow.after_s > until_s and not missing:
+    for fault in draw_faults(run.settings.seed, faults, run.settings.limits):
+        if time.monotonic() + fault.after_s > until_s and not missing:
             return
-        await asyncio.sleep(blow.after_s)
-        run.struck.append((time.monotonic(), blow))
-        await run.house.strike(blow)
-        missing.discard(blow.fault)
+        await asyncio.sleep(fault.after_s)
+        run.injected.append((time.monotonic(), fault))
+        await run.testbed.inject(fault)
+        missing.discard(fault.kind)
 
 
-async def _toggle(house: Testbed, camera: str) -> None:
+async def _toggle(testbed: Testbed, camera: str) -> None:
     """Switch a camera's watch off and on: its event ends and begins."""
-    chance, on = random.Random(f"{house.settings.seed} {camera}"), True
+    chance, on = random.Random(f"{testbed.settings.seed} {camera}"), True
     while True:
-        await asyncio.sleep(chance.uniform(*house.settings.toggle_s))
+        await asyncio.sleep(chance.uniform(*testbed.settings.toggle_s))
         on = not on
-        await house.switch(camera, on)
+        await testbed.switch(camera, on)
 
 
-async def _read(house: Testbed) -> None:
+async def _read(testbed: Testbed) -> None:
     while True:
-        await house.read()
-        await house.look()
+        await testbed.read()
+        await testbed.look()
         await asyncio.sleep(READ_EVERY_S)
 
 
 async def _settle(run: FaultRun) -> None:
     """Wait until what the journal holds now has come; then take both."""
-    house = run.house
+    testbed = run.testbed
     began_s = time.monotonic()
-    run.read_before = dict(house.entries)
+    run.read_before = dict(testbed.entries)
     wanted: dict[int, dict[str, Any]] | None = None
     while wanted is None and time.monotonic() - began_s < SETTLE_S:
-        wanted = await house.pages(0)
+        wanted = await testbed.pages(0)
     keys = {key_of(entry["body"]) for entry in (wanted or {}).values() if entry["kind"] in EVENTS}
 
     def came() -> bool:
-        return keys <= {message.key for message in house.subscriber.told()}
+        return keys <= {message.key for message in testbed.subscriber.told()}
 
     await _until(came, SETTLE_S - (time.monotonic() - began_s))
     run.settled_s = time.monotonic() - began_s
-    run.told = house.subscriber.told()
+    run.told = testbed.subscriber.told()
     newest = max(wanted or {}, default=0)
-    now = await house.pages(0) or {}
+    now = await testbed.pages(0) or {}
     told = {message.key for message in run.told}
     run.entries = {
         position: entry

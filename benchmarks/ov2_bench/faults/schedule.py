@@ -1,7 +1,7 @@
 """What breaks, and when: drawn from a seed, so that a run can be had again.
 
 In: a seed, kinds of faults, limits. Out: `Fault`s, one after another, without end. Kinds come from a bag, so that a short run sees each. The
-broker has a line of blows of its own: it breaks whatever else is broken.
+broker has a line of faults of its own: it breaks whatever else is broken.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ class FaultKind(StrEnum):
 
 
 OF_BROKER = (FaultKind.BROKER_KILLED, FaultKind.BROKER_STOPPED)
-OF_HOUSE = (FaultKind.SERVICE_KILLED, FaultKind.DISK_FULL)
+OF_TESTBED = (FaultKind.SERVICE_KILLED, FaultKind.DISK_FULL)
 """One at a time: what is told from memory while the journal cannot be written, and killed then, has no journal to be held against."""
 
 
@@ -37,14 +37,14 @@ OF_HOUSE = (FaultKind.SERVICE_KILLED, FaultKind.DISK_FULL)
 class Fault:
     """`after_s` the last one of its line has been seen through. `lasts_s`: until the thing is started, or freed, again."""
 
-    fault: FaultKind
+    kind: FaultKind
     after_s: float
     lasts_s: float
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Limits:
-    """Least and most seconds: between two blows of a line, and of a thing that is away."""
+    """Least and most seconds: between two faults of a line, and of a thing that is away."""
 
     between_s: tuple[float, float] = (3.0, 12.0)
     away_s: tuple[float, float] = (1.0, 10.0)
@@ -57,5 +57,5 @@ def draw_faults(seed: int, faults: Sequence[FaultKind], limits: Limits | None = 
     while True:
         bag = list(faults)
         chance.shuffle(bag)
-        for fault in bag:
-            yield Fault(fault=fault, after_s=chance.uniform(*limits.between_s), lasts_s=chance.uniform(*limits.away_s))
+        for kind in bag:
+            yield Fault(kind=kind, after_s=chance.uniform(*limits.between_s), lasts_s=chance.uniform(*limits.away_s))

@@ -25,7 +25,7 @@ NEWEST = 8
 
 
 async def show(run: FaultRun, console: Console) -> None:
-    """Redraw the page until cancelled; into a file go phases and blows, a line each."""
+    """Redraw the page until cancelled; into a file go phases and faults, a line each."""
     if not console.is_terminal:
         await _lines_of(run, console)
     await keep_drawn(lambda: draw(run), console, REFRESH_S)
@@ -37,37 +37,37 @@ async def _lines_of(run: FaultRun, console: Console) -> NoReturn:
         if run.phase != phase:
             phase = run.phase
             console.print(f"{time.monotonic() - run.began_s:6.1f} s  {phase}", highlight=False)
-        for at_s, blow in run.struck[told:]:
+        for at_s, fault in run.injected[told:]:
             told += 1
-            console.print(f"{at_s - run.began_s:6.1f} s    {blow.fault} ({blow.lasts_s:.1f} s)", highlight=False)
+            console.print(f"{at_s - run.began_s:6.1f} s    {fault.kind} ({fault.lasts_s:.1f} s)", highlight=False)
         await asyncio.sleep(REFRESH_S)
 
 
 def draw(run: FaultRun) -> RenderableType:
     """The page: how far it is, what is up, what was broken last."""
-    now_s, house = time.monotonic(), run.house
+    now_s, testbed = time.monotonic(), run.testbed
     spent_s = min(now_s - run.began_s, run.settings.faults_s)
     head = Text.assemble(
         (" OV2 Live faults ", "bold reverse"),
-        f"  seed {run.settings.seed}   {run.phase}   {now_s - run.began_s:.0f} s   {len(run.struck)} blows   "
-        f"{len(house.entries)} entries in the journal   {house.subscriber.num_told} messages came",
+        f"  seed {run.settings.seed}   {run.phase}   {now_s - run.began_s:.0f} s   {len(run.injected)} faults   "
+        f"{len(testbed.entries)} entries in the journal   {testbed.subscriber.num_told} messages came",
     )
     up = Text()
-    for program in house.running:
+    for program in testbed.running:
         up.append(f" {program.name} ", "green" if program.is_up else "red")
-    up.append(f"  {house.journal.get('degraded', '')}", "yellow")
+    up.append(f"  {testbed.journal.get('degraded', '')}", "yellow")
     table = Table(box=None, padding=(0, 1), show_header=False)
-    for at_s, blow in run.struck[-NEWEST:]:
-        table.add_row(f"{now_s - at_s:.0f} s ago", str(blow.fault), f"for {blow.lasts_s:.1f} s")
+    for at_s, fault in run.injected[-NEWEST:]:
+        table.add_row(f"{now_s - at_s:.0f} s ago", str(fault.kind), f"for {fault.lasts_s:.1f} s")
     return Group(head, ProgressBar(total=run.settings.faults_s, completed=spent_s), up, table)
 
 
 def tell(run: FaultRun, result: Mapping[str, Any], console: Console) -> None:
     """The table at the end, and what it means."""
-    restarts, struck = result["restarts"], Counter(str(blow.fault) for _, blow in run.struck)
+    restarts, injected = result["restarts"], Counter(str(fault.kind) for _, fault in run.injected)
     console.print(
         f"{result['minutes']:g} minutes, seed {result['seed']}, journal {result['journal']}: "
-        + ", ".join(f"{count} x {fault}" for fault, count in sorted(struck.items())),
+        + ", ".join(f"{count} x {fault}" for fault, count in sorted(injected.items())),
         highlight=False,
     )
     table = Table(show_header=False)

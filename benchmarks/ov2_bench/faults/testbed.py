@@ -1,6 +1,6 @@
 """Everything of a run that can break, at fixed addresses, and what can be seen of it.
 
-In: settings. Out: programs that run, blows that strike them, the service's own words over HTTP, the journal read along the way.
+In: settings. Out: programs that run, faults injected into them, the service's own words over HTTP, the journal read along the way.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 from ov2_bench.faults.clockwork import HOUR_S, Clockwork, find_compiler
 from ov2_bench.faults.disk import Disk, small_disk
 from ov2_bench.faults.film import busy_film
-from ov2_bench.faults.schedule import OF_HOUSE, Fault, FaultKind, Limits
+from ov2_bench.faults.schedule import OF_TESTBED, Fault, FaultKind, Limits
 from ov2_bench.faults.subscriber import Subscriber
 from ov2_bench.faults.tap import Tap
 from ov2_bench.testbed.mosquitto import mosquitto
@@ -66,7 +66,10 @@ class FullDisk:
 
 
 class Testbed:
-    """`async with house(settings) as house`: all is up. `journal`: its last words in `GET /v1/status`; `entries`: by position, as read."""
+    """All is up within `async with open_testbed(settings) as testbed`.
+
+    `journal`: its last words in `GET /v1/status`; `entries`: by position, as read.
+    """
 
     def __init__(self, settings: FaultSettings, disk: Disk, client: httpx.AsyncClient, http_port: int, tap: Tap) -> None:
         redis_port, out = free_port(), settings.out
@@ -95,7 +98,7 @@ class Testbed:
     def faults(self) -> tuple[FaultKind, ...]:
         """What can break here, but for the broker."""
         redis = (FaultKind.REDIS_KILLED,) if self.redis is not None else ()
-        return (*OF_HOUSE, *redis, *((FaultKind.CLOCK_MOVED,) if self.clock is not None else ()))
+        return (*OF_TESTBED, *redis, *((FaultKind.CLOCK_MOVED,) if self.clock is not None else ()))
 
     @property
     def running(self) -> list[Program]:
@@ -108,24 +111,24 @@ class Testbed:
             await self.redis.start()
         await self.service.start()
 
-    async def strike(self, blow: Fault) -> None:
+    async def inject(self, fault: Fault) -> None:
         """Break something and mend it; returns when it is well again, as far as it gets."""
-        match blow.fault:
+        match fault.kind:
             case FaultKind.BROKER_KILLED | FaultKind.BROKER_STOPPED:
-                how = signal.SIGKILL if blow.fault is FaultKind.BROKER_KILLED else signal.SIGTERM
-                await self._again(self.broker, how, blow.lasts_s)
+                how = signal.SIGKILL if fault.kind is FaultKind.BROKER_KILLED else signal.SIGTERM
+                await self._again(self.broker, how, fault.lasts_s)
             case FaultKind.SERVICE_KILLED:
-                await self._again(self.service, signal.SIGKILL, blow.lasts_s)
+                await self._again(self.service, signal.SIGKILL, fault.lasts_s)
             case FaultKind.REDIS_KILLED:
                 assert self.redis is not None
-                await self._again(self.redis, signal.SIGKILL, blow.lasts_s)
+                await self._again(self.redis, signal.SIGKILL, fault.lasts_s)
                 await self._well(RECOVERY_S)
             case FaultKind.DISK_FULL:
-                await self._fill(blow.lasts_s)
+                await self._fill(fault.lasts_s)
             case FaultKind.CLOCK_MOVED:
                 assert self.clock is not None
                 self.clock.move(HOUR_S if self.clock.num_moves % 4 == 0 else -HOUR_S)
-                await asyncio.sleep(blow.lasts_s)
+                await asyncio.sleep(fault.lasts_s)
                 self.clock.move(0)
 
     async def _again(self, program: Program, how: signal.Signals, away_s: float) -> None:
@@ -213,14 +216,14 @@ async def open_testbed(settings: FaultSettings) -> AsyncIterator[Testbed]:
         disk = stack.enter_context(small_disk(settings.out, may_mount=settings.may_mount))
         client = await stack.enter_async_context(httpx.AsyncClient(base_url=f"http://{HOST}:{port}", timeout=ANSWER_S))
         tap = await stack.enter_async_context(Tap(free_port()))
-        house = Testbed(settings, disk, client, port, tap)
-        stack.push_async_callback(house.broker.end, signal.SIGKILL)
-        if house.redis is not None:
-            stack.push_async_callback(house.redis.end, signal.SIGKILL)
-        stack.push_async_callback(house.service.end)
-        await house.start()
-        stack.callback(house.subscriber.stop)
-        yield house
+        testbed = Testbed(settings, disk, client, port, tap)
+        stack.push_async_callback(testbed.broker.end, signal.SIGKILL)
+        if testbed.redis is not None:
+            stack.push_async_callback(testbed.redis.end, signal.SIGKILL)
+        stack.push_async_callback(testbed.service.end)
+        await testbed.start()
+        stack.callback(testbed.subscriber.stop)
+        yield testbed
 
 
 def _config(settings: FaultSettings, cameras: list[str], data: Path, broker_port: int, redis_port: int) -> dict[str, Any]:

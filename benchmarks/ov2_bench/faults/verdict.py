@@ -101,37 +101,37 @@ def verdict(run: FaultRun) -> dict[str, Any]:
     - `drops`: entries of the journal that announce a loss; `drops_told`: those that came over MQTT.
     - `sessions_lost`: how often the broker had forgotten the subscriber, and what was for it.
     """
-    settings, house = run.settings, run.house
-    full = house.full
-    own_ends = sum(program.num_own_ends for program in house.running)
+    settings, testbed = run.settings, run.testbed
+    full = testbed.full
+    own_ends = sum(program.num_own_ends for program in testbed.running)
     kinds = [entry["kind"] for entry in run.entries.values()]
     return {
         "seed": settings.seed,
         "minutes": round(settings.faults_s / 60, 2),
         "journal": settings.journal,
-        "disk": house.disk.kind,
-        "clock": sum(blow.fault is FaultKind.CLOCK_MOVED for _, blow in run.struck)
-        if house.clock is not None
+        "disk": testbed.disk.kind,
+        "clock": sum(fault.kind is FaultKind.CLOCK_MOVED for _, fault in run.injected)
+        if testbed.clock is not None
         else "not moved: expected a C compiler (cc), found none",
-        **deliveries(run.entries, run.told, house.tap.num_unmarked),
+        **deliveries(run.entries, run.told, testbed.tap.num_unmarked),
         **lives(run.entries),
         "watch_events": sum(kind == "watch" for kind in kinds),
         "lost_from_journal": len(run.read_before.keys() - run.entries.keys()),
         "drops": sum(kind == "dropped" for kind in kinds),
-        "drops_told": house.subscriber.num_drops_told,
+        "drops_told": testbed.subscriber.num_drops_told,
         "restarts": {
-            "mosquitto": house.broker.num_starts - 1,
-            "redis": house.redis.num_starts - 1 if house.redis is not None else 0,
-            "service": house.service.num_starts - 1,
+            "mosquitto": testbed.broker.num_starts - 1,
+            "redis": testbed.redis.num_starts - 1 if testbed.redis is not None else 0,
+            "service": testbed.service.num_starts - 1,
         },
         "disk_full": len(full),
         "disk_full_degraded": sum(bool(each.degraded) for each in full),
         "disk_full_recovered": all(each.recovered for each in full) if full else None,
-        "sessions_lost": house.subscriber.num_lost_sessions,
+        "sessions_lost": testbed.subscriber.num_lost_sessions,
         "settled_s": round(run.settled_s, 1),
-        "refused": house.num_refused,
-        "exceptions": run.tracebacks + own_ends + int(house.service.status != 0),
-        "exit_status": house.service.status,
+        "refused": testbed.num_refused,
+        "exceptions": run.tracebacks + own_ends + int(testbed.service.status != 0),
+        "exit_status": testbed.service.status,
     }
 
 

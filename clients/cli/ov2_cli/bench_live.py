@@ -19,8 +19,8 @@ Model = Annotated[str, typer.Option(help="Checkpoint.")]
 
 def chaos(
     seed: Annotated[int, typer.Option(help="Draws what happens to whom.")] = 1,
-    minutes: Annotated[float, typer.Option(help="How long cameras are hurt.", min=0.1)] = 10.0,
-    quiet_s: Annotated[float, typer.Option(help="Seconds before the first blow, to compare with.", min=10.0)] = 60.0,
+    minutes: Annotated[float, typer.Option(help="How long faults are injected into cameras.", min=0.1)] = 10.0,
+    quiet_s: Annotated[float, typer.Option(help="Seconds before the first fault, to compare with.", min=10.0)] = 60.0,
     model: Model = "ov2-nano",
     out: Annotated[Path, typer.Option(help="Folder for films, the service's log and the picture.")] = Path("runs/bench-chaos"),
     as_json: Json = False,
