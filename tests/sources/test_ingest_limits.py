@@ -25,6 +25,7 @@ from hostile_streams import (
     rtsp_camera,
     whole_pictures,
 )
+from parameter_set_bits import sps_of
 from repository import SUPPORT
 from service_fixtures import Start, checkpoint, model, start, video
 from supervised import supervised
@@ -33,8 +34,8 @@ from web_fixtures import Site, site
 from webrtc_bits import PPS, SPS, START
 
 from stream.codec.decode import Decoder
-from stream.codec.h264.access_unit import MAX_SET_BYTES, MAX_UNITS, Canonicaliser
-from stream.codec.h264.annexb import BitReader, has_recovery_point, join_annexb, split_annexb
+from stream.codec.h264.access_unit import Canonicaliser
+from stream.codec.h264.annexb import split_annexb
 from stream.config.configuration import parse
 from stream.errors import SettingsError, TooLargeError
 from stream.sources import Backoff, open_source
@@ -241,20 +242,6 @@ def test_parameter_sets_of_a_hundred_million_pixels_are_refused(tmp_path: Path) 
     assert "got 10000x10000" in told["error"]
 
 
-def sps_of(width: int, height: int) -> bytes:
-    """Baseline, order type 2 (H.264 7.3.2.1.1)."""
-    codes = [0, 0, 2, 1]  # id, frame numbers, order type, reference frames
-    sizes = [width // 16 - 1, height // 16 - 1]
-    bits = "".join(map(_ue, codes)) + "0" + "".join(map(_ue, sizes)) + "1" + "1" + "0" + "0" + "1"
-    bits += "0" * (-len(bits) % 8)
-    return b"\x67\x42\x00\x3e" + int(bits, 2).to_bytes(len(bits) // 8, "big")
-
-
-def _ue(value: int) -> str:
-    code = f"{value + 1:b}"
-    return "0" * (len(code) - 1) + code
-
-
 def test_an_index_that_needs_more_memory_than_there_is_gives_no_picture(tmp_path: Path) -> None:
     """Sixty million samples of one size take eight bytes of the file, and 4 GB of memory."""
     data = bytearray(write_clip(tmp_path / "clip.mp4").read_bytes())
@@ -281,64 +268,6 @@ def test_a_4k_camera_has_room(tmp_path: Path) -> None:
     with supervised(str(clip), can_wait=True) as camera:
         assert sum(1 for _ in iter(lambda: camera.mailbox.get(WAIT_S), None)) == 3
     assert camera.last_error is None
-
-
-def test_parameter_sets_with_a_hundred_thousand_numbers_are_not_kept() -> None:
-    canonical = Canonicaliser()
-    first = canonical.push(SPS + PPS + START + b"\x65\x88\x84\x00\x10")
-    for number in range(0, 100_000, 1000):
-        canonical.push(
-            join_annexb(set_of(8, n) for n in range(number, number + 1000)) + START + bytes([0x41, 0x9A, 0x02, 0x03])
-        )
-    key = canonical.push(START + b"\x65\x88\x84\x00\x10")
-    assert first is not None
-    assert key is not None
-    assert len(split_annexb(key.data)) <= 32 + 256 + 2 + 1
-    assert len(canonical._sets) <= 32 + 256 + 2
-
-
-def set_of(kind: int, number: int) -> bytes:
-    bits = _ue(number) + "0" * 16 + "1"
-    bits += "0" * (-len(bits) % 8)
-    return bytes([0x60 | kind]) + int(bits, 2).to_bytes(len(bits) // 8, "big") + b"\x80"
-
-
-def test_a_parameter_set_longer_than_any_container_holds_is_left_out() -> None:
-    unit = Canonicaliser().push(SPS + START + b"\x68" + b"\x55" * MAX_SET_BYTES + START + b"\x65\x88\x84\x00\x10")
-    assert unit is not None
-    assert len(unit.data) < 1000
-
-
-def test_units_without_a_picture_are_held_up_to_a_mebibyte() -> None:
-    canonical = Canonicaliser(b"")
-    for _ in range(20):
-        assert canonical.push(SPS + PPS + START + b"\x06\x05" + b"\x55" * 900_000) is None
-    unit = canonical.push(START + b"\x65\x88\x84\x00\x10")
-    assert unit is not None
-    assert len(unit.data) < 1_100_000
-
-
-def test_as_many_slices_as_macroblocks_pass_and_more_units_than_any_picture_has_do_not() -> None:
-    whole = Canonicaliser().push(SPS + PPS + (START + b"\x65\x88\x84\x00\x10") * 8160)
-    assert whole is not None
-    assert len(split_annexb(whole.data)) == 8162
-    with pytest.raises(TooLargeError, match=f"at most {MAX_UNITS} units") as caught:
-        Canonicaliser().push(SPS + PPS + (START + b"\x65\x88\x84\x00\x10") * (MAX_UNITS + 1))
-    assert caught.value.reason == "many_units"
-
-
-def test_a_recovery_point_is_looked_for_among_so_many_messages() -> None:
-    """Sixteen million empty messages fit into one access unit."""
-    recovery, empty = b"\x06\x01\x84", b"\x05\x00"
-    assert has_recovery_point(b"\x06" + empty * 60 + recovery + b"\x80")
-    assert not has_recovery_point(b"\x06" + empty * 1000 + recovery + b"\x80")
-    assert not has_recovery_point(b"\x06" + b"\xff" * 100_000 + recovery + b"\x80")
-
-
-def test_a_number_of_endless_zeros_is_damage() -> None:
-    with pytest.raises(EOFError, match="leading zeros"):
-        BitReader(bytes(1000) + b"\xff" * 1000).ue()
-    assert BitReader(b"\x00\x00\x00\x01\x00\x00\x00\x02").ue() == 2**31
 
 
 def test_pieces_of_one_picture_without_end_are_told() -> None:
