@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import re
 from collections import defaultdict
 from collections.abc import Iterator
 from itertools import chain
@@ -84,15 +85,31 @@ def files_of_ours() -> Iterator[Path]:
     return chain.from_iterable(folder.rglob("*.py") for folder in PACKAGES.values())
 
 
-def test_a_class_name_that_stands_twice_has_its_reason() -> None:
+def classes() -> dict[str, set[str]]:
+    """Names of classes, and the files in which each stands."""
     places: dict[str, set[str]] = defaultdict(set)
     for file in files_of_ours():
         for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
             if isinstance(node, ast.ClassDef):
                 places[node.name].add(str(file.relative_to(ROOT)))
-    twice = {name: sorted(files) for name, files in places.items() if len(files) > 1}
+    return places
+
+
+def test_a_class_name_that_stands_twice_has_its_reason() -> None:
+    twice = {name: sorted(files) for name, files in classes().items() if len(files) > 1}
     assert {name: files for name, files in twice.items() if name not in TWICE} == {}, "another name, or its reason in TWICE"
     assert sorted(set(TWICE) - set(twice)) == [], "stands once by now: out of TWICE"
+
+
+def test_classes_and_files_that_the_architecture_names_are_there() -> None:
+    page = (ROOT / "docs" / "architecture.md").read_text(encoding="utf-8")
+    glossary = page.partition("| word | class |")[2].partition("\n\n")[0]
+    named = [name for row in glossary.splitlines()[2:] for name in re.findall(r"`(\w+)`", row.split("|")[2])]
+    assert len(named) > 50
+    assert sorted(set(named) - set(classes())) == []
+    paths = re.findall(r"`((?:stream|ov2|trainer|kernels|tests|benchmarks|clients)/[\w./]+)`", page.replace("NAME", "__init__"))
+    assert len(paths) > 20
+    assert [path for path in paths if not (ROOT / path).exists() and not path.endswith(".html")] == []
 
 
 def test_no_file_but_a_table_is_longer_than_can_be_kept_in_mind() -> None:
