@@ -1,14 +1,12 @@
-"""What travels down the line: packets, evidence of frames, groups.
+"""What sources, codec and tokenizer hand to each other: packets, evidence of frames.
 
-In: nothing. Out: the three frozen types that sources, codec and tokenizer hand to each other. Each carries media time
-(seconds since the stream's first packet) and wall time (UTC epoch seconds).
+In: nothing. Out: the two frozen types. Packets carry media time (seconds since the stream's first packet) and wall time (UTC epoch seconds).
 
 Shape letters: R and C, macroblock rows and columns of a picture.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from fractions import Fraction
 from typing import Literal
@@ -56,38 +54,15 @@ class Packet:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FrameEvidence:
-    """Where the encoder spent its effort in one picture, and the picture itself.
+    """Where the encoder spent its effort in one picture: `picture_type` I, P or B, and float32 grids [R, C] per macroblock.
 
-    - `frame_id`: count in display order since the stream began.
-    - `motion_px`, `residual`, `change`, `bits`: float32 [R, C] per macroblock: motion vector magnitude in luma pixels; mean absolute
-      luma difference to the picture before, motion-compensated, and in place; bits that the slice data spent on it.
-    - `levels`: float32 [R, C], sum of absolute quantised levels per macroblock, the residual as it was coded. This and `bits` are None
-      where the slice data was not read, or could not be.
-    - `mean_qp`: mean quantiser, or NaN when the stream does not tell.
-    - `picture`: (width, height) -> uint8 [height, width, 3] RGB, resized when asked.
+    - `motion_px`: motion vector magnitude in luma pixels.
+    - `residual`, `change`: mean absolute luma difference to the picture before, motion-compensated, and in place.
+    - `bits`: bits that the slice data spent on it; None where it was not read, or could not be.
     """
 
-    frame_id: int
-    media_s: float
-    wall_s: float
     picture_type: str
-    packet_bytes: int
-    mean_qp: float
     motion_px: np.ndarray
     residual: np.ndarray
     change: np.ndarray
     bits: np.ndarray | None
-    levels: np.ndarray | None = None
-    picture: Callable[[int, int], np.ndarray]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Group:
-    """An adaptive group of pictures: the frames between two cuts of the cost stream."""
-
-    index: int
-    start_s: float
-    end_s: float
-    cost: float
-    frames: tuple[FrameEvidence, ...]
-    closed_by: ClosedBy

@@ -19,7 +19,7 @@ from stream.tokenizer.settings import TokenizerSettings
 from stream.tokenizer.tokenizer import Tokenizer
 
 
-def test_evidence_holds_bits_and_levels_of_the_packet_where_asked_for(golden: Path) -> None:
+def test_evidence_holds_bits_of_the_packet_where_asked_for(golden: Path) -> None:
     path = golden / "macroblock" / "high_8x8_cabac.mp4"
     decoder, parser = Decoder(with_macroblocks=True), MacroblockParser()
     with open_source(str(path)) as packets:
@@ -29,10 +29,8 @@ def test_evidence_holds_bits_and_levels_of_the_packet_where_asked_for(golden: Pa
         evidence, truth = measure(frame, None), parser.push(frame.packet.data)
         assert truth is not None
         assert evidence.bits is not None
-        assert evidence.levels is not None
         np.testing.assert_array_equal(evidence.bits, truth.bits[: evidence.bits.shape[0]])
-        np.testing.assert_array_equal(evidence.levels, truth.levels[: evidence.levels.shape[0]])
-        assert evidence.bits.dtype == evidence.levels.dtype == np.float32
+        assert evidence.bits.dtype == np.float32
     assert not decoder.unread
 
 

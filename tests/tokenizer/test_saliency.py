@@ -22,17 +22,11 @@ def evidence(
 ) -> FrameEvidence:
     """Evidence of a frame without a picture."""
     return FrameEvidence(
-        frame_id=1,
-        media_s=0.0,
-        wall_s=0.0,
         picture_type="P",
-        packet_bytes=100,
-        mean_qp=26.0,
         motion_px=(np.zeros_like(residual) if motion is None else motion).astype(np.float32),
         residual=residual.astype(np.float32),
         change=(residual if change is None else change).astype(np.float32),
         bits=bits,
-        picture=lambda width, height: np.zeros((height, width, 3), np.uint8),
     )
 
 

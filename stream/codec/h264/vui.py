@@ -31,13 +31,11 @@ _MOST_CPB = 32
 @dataclass(slots=True, kw_only=True)
 class Vui:
     """Parts of the video usability information (H.264 E.1.1), None where it is silent. `fps`: pictures per second by the timing;
-    `hrd_cbr`: the rate model says that the bit rate is constant; `hrd_kbps`: its rate; `num_reorder`: max_num_reorder_frames."""
+    `hrd_cbr`: the rate model says that the bit rate is constant; `hrd_kbps`: its rate."""
 
     fps: float | None = None
-    fixed_rate: bool | None = None
     hrd_cbr: bool | None = None
     hrd_kbps: float | None = None
-    num_reorder: int | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -90,23 +88,12 @@ def _read_vui(bits: BitReader, vui: Vui) -> None:
         bits.ue()
         bits.ue()
     if bits.u(1):
-        units, scale, fixed = bits.u(32), bits.u(32), bits.u(1)
+        units, scale = bits.u(32), bits.u(32)
+        bits.u(1)  # fixed_frame_rate_flag
         vui.fps = scale / (2 * units) if units and scale else None  # two fields per picture (E.2.1)
-        vui.fixed_rate = bool(fixed)
-    has_nal_hrd = bits.u(1)
-    if has_nal_hrd:
-        _read_hrd(bits, vui)
-    has_vcl_hrd = bits.u(1)
-    if has_vcl_hrd:
-        _read_hrd(bits, vui)
-    if has_nal_hrd or has_vcl_hrd:
-        bits.u(1)  # low_delay_hrd_flag
-    bits.u(1)  # pic_struct_present_flag
-    if bits.u(1):  # bitstream_restriction_flag
-        bits.u(1)
-        for _ in range(4):
-            bits.ue()
-        vui.num_reorder = bits.ue()
+    for _ in range(2):  # NAL, VCL
+        if bits.u(1):
+            _read_hrd(bits, vui)
 
 
 def _read_hrd(bits: BitReader, vui: Vui) -> None:
