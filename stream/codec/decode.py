@@ -19,11 +19,11 @@ import numpy as np
 from av.sidedata.sidedata import SideDataContainer
 
 from stream.codec.buffers import flat
-from stream.codec.h264.access_unit import starts_decoding
-from stream.codec.h264.annexb import START_CODE, TYPE_MASK, NalType, split_annexb
+from stream.codec.codec import BlockGrids, Codec
+from stream.codec.codecs import codec_of, starts_decoding
 from stream.codec.h264.parameter_sets import LARGEST_PICTURE_PX
-from stream.codec.h264.slice_data import MacroblockFrame, MacroblockParser
 from stream.codec.motion import MOTION_VECTOR, mean_qp
+from stream.codec.slice_reader import SliceData, SliceReader
 from stream.units import Packet
 
 log = logging.getLogger(__name__)
@@ -34,14 +34,8 @@ fields twice as many."""
 MAX_LOST = 1024
 """Packets without a picture kept for `take_lost`; the oldest go first."""
 _LOG_EVERY_S = 1.0
-_ANNEX_B = frozenset({"h264", "hevc"})
-_BARE_NAMES = {"av1": "libdav1d"}
-"""Codecs whose decoder of the same name needs a graphics card."""
 _PICTURE_TYPES = {1: "I", 2: "P", 3: "B", 4: "S", 5: "SI", 6: "SP", 7: "BI"}
 """FFmpeg's AVPictureType."""
-_SETS = frozenset({int(NalType.SPS), int(NalType.PPS)})
-MOST_SETS = 64
-"""Parameter sets kept that came since the last whole set of them."""
 STEP_BACK_S, LEAST_STEP_S = 2.0, 0.001
 """A picture whose time is up to so much before that of the picture shown before it (times in decode order, damaged picture order, two
 recordings spliced) is shown the least step after it."""
@@ -67,14 +61,25 @@ class DecodedFrame:
     - `picture`: the PyAV frame; holds the decoder's picture buffer as long as it lives.
     """
 
-    __slots__ = ("_luma", "_parse", "_side_data", "frame_id", "height", "media_s", "packet", "picture", "picture_type", "width")
+    __slots__ = (
+        "_luma",
+        "_macroblocks",
+        "_side_data",
+        "frame_id",
+        "height",
+        "media_s",
+        "packet",
+        "picture",
+        "picture_type",
+        "width",
+    )
 
     def __init__(
         self,
         frame_id: int,
         packet: Packet,
         picture: av.VideoFrame,
-        parse: Callable[[Packet], MacroblockFrame | None] | None = None,
+        macroblocks: Callable[[], BlockGrids | None] | None = None,
         media_s: float | None = None,
     ) -> None:
         self.frame_id = frame_id
@@ -84,7 +89,7 @@ class DecodedFrame:
         self.picture_type = _PICTURE_TYPES.get(int(picture.pict_type), "?")
         self.width: int = picture.width
         self.height: int = picture.height
-        self._parse = parse
+        self._macroblocks = macroblocks
         self._luma: Luma | None = None
         self._side_data: tuple[float, np.ndarray | None] | None = None
 
@@ -112,9 +117,10 @@ class DecodedFrame:
             self._luma = Luma(flat(plane), plane.line_size)
         return self._luma
 
-    def macroblocks(self) -> MacroblockFrame | None:
-        """Bits of every macroblock, read from the packet now; None where that was not asked for, or cannot be done."""
-        return self._parse(self.packet) if self._parse is not None else None
+    def macroblocks(self) -> BlockGrids | None:
+        """Bits of every macroblock, read from the packet now unless they were before; None where that was not asked for, or cannot be
+        done."""
+        return self._macroblocks() if self._macroblocks is not None else None
 
     def side_data(self) -> tuple[float, np.ndarray | None]:
         """Mean quantiser (NaN when the codec does not tell) and motion vectors (`motion.MOTION_VECTOR` [n], None without any).
@@ -147,7 +153,8 @@ class Decoder:
 
     Without `with_qp` frames do not tell their quantiser, which saves a few percent of decoding. `with_macroblocks`: frames tell the
     bits of their macroblocks, where the slice data can be read; the first reason why it cannot is logged, and `unread` counts the
-    pictures that were asked for in vain, by reason. No memory is taken for pictures of more than `max_picture_px`: they are `damaged_packet`.
+    pictures that were asked for in vain, by reason. `slices`: what reads the slice data, where others ask it, too. No memory is taken for
+    pictures of more than `max_picture_px`: they are `damaged_packet`.
     """
 
     def __init__(
@@ -156,6 +163,7 @@ class Decoder:
         *,
         with_qp: bool = True,
         with_macroblocks: bool = False,
+        slices: SliceReader | None = None,
         max_picture_px: int = LARGEST_PICTURE_PX,
         monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
@@ -165,14 +173,13 @@ class Decoder:
         self._name = name
         self._with_qp = with_qp
         self._max_picture_px = max_picture_px
-        self._macroblocks = MacroblockParser() if with_macroblocks else None
+        self._slices = (slices or SliceReader()) if with_macroblocks else None
         self._told_unread = False
         self._told_codec = False
         self._monotonic = monotonic
         self._context: av.VideoCodecContext | None = None
-        self._codec = ""
-        self._waiting: dict[int, tuple[Packet, tuple[bytes, ...]]] = {}
-        self._sets: tuple[bytes, ...] = ()
+        self._codec: Codec | None = None
+        self._waiting: dict[int, tuple[Packet, SliceData | None]] = {}
         self._shown_s = -math.inf
         self._lost: deque[Packet] = deque(maxlen=MAX_LOST)
         self._num_packets = 0
@@ -182,24 +189,26 @@ class Decoder:
 
     def push(self, packet: Packet) -> list[DecodedFrame]:
         """Decode one packet; zero or more frames become due, in display order."""
-        frames = self.flush() if self._context is not None and packet.codec != self._codec else []
-        if len(packet.data) <= (len(START_CODE) if packet.codec in _ANNEX_B else 0):  # AV1 shows a picture again in three bytes
+        codec = codec_of(packet.codec)
+        frames = self.flush() if self._context is not None and codec != self._codec else []
+        if len(packet.data) <= codec.empty_bytes:  # AV1 shows a picture again in three bytes
             self._skip("empty_packet", packet)
             return frames
         if not self._started:
-            if not (packet.is_key or (packet.codec == "h264" and starts_decoding(packet.data))):
+            if not starts_decoding(packet):
                 self._skip("no_keyframe", packet)
                 return frames
             self._started = True
         if self._context is None:
-            self._context = _open(packet.codec, self._with_qp, self._max_picture_px)
-            self._codec = packet.codec
-            self._tell_evidence()
-        if self._macroblocks is not None and packet.codec == "h264" and packet.data[4] & TYPE_MASK in _SETS:
-            self._see_parameter_sets(packet)
+            self._context = _open(codec, self._with_qp, self._max_picture_px)
+            self._codec = codec
+            self._tell_evidence(codec)
         unit = av.Packet(packet.data)
         unit.pts = self._num_packets
-        self._waiting[self._num_packets] = packet, self._sets
+        self._waiting[self._num_packets] = (
+            packet,
+            self._slices.of(packet) if self._slices is not None and codec.has_bits else None,
+        )
         self._num_packets += 1
         try:
             pictures = self._context.decode(unit)
@@ -238,12 +247,12 @@ class Decoder:
             waited = self._waiting.pop(picture.pts, None) if picture.pts is not None else None
             if waited is None:
                 continue
-            packet, sets = waited
+            packet, slices = waited
             if picture.is_corrupt:
                 self._skip("damaged_frame", packet)
                 continue
-            parse = partial(self._parse, sets) if self._macroblocks is not None and packet.codec == "h264" else None
-            frames.append(DecodedFrame(self.num_frames, packet, picture, parse, self._shown_at(packet.pts_s)))
+            macroblocks = partial(self._whole, slices) if slices is not None else None
+            frames.append(DecodedFrame(self.num_frames, packet, picture, macroblocks, self._shown_at(packet.pts_s)))
             self.num_frames += 1
         return frames
 
@@ -254,19 +263,12 @@ class Decoder:
         self._shown_s = pts_s
         return pts_s
 
-    def _see_parameter_sets(self, packet: Packet) -> None:
-        """Remember the sets in force; a random access point brings all of them, any other picture those that changed."""
-        sets = tuple(nal for nal in split_annexb(packet.data) if nal[0] & TYPE_MASK in _SETS)
-        self._sets = sets if starts_decoding(packet.data) else (*self._sets, *sets)[-MOST_SETS:]
-
-    def _parse(self, sets: tuple[bytes, ...], packet: Packet) -> MacroblockFrame | None:
-        """Macroblocks of a packet, if they can be relied on. This may be long after it was decoded, and other `sets` may have come."""
-        assert self._macroblocks is not None
-        self._macroblocks.see_parameter_sets(sets)
-        frame = self._macroblocks.push(packet.data)
-        if frame is not None and frame.is_whole:
-            return frame
-        reason = "unreadable" if frame is None else frame.refused or "damaged"
+    def _whole(self, slices: SliceData) -> BlockGrids | None:
+        """Macroblocks of a packet, if they can be relied on."""
+        grids = slices.grids()
+        if grids is not None and grids.is_whole:
+            return grids
+        reason = "unreadable" if grids is None else grids.refused or "damaged"
         self.unread[reason] += 1
         if not self._told_unread:
             self._told_unread = True
@@ -275,14 +277,14 @@ class Decoder:
             )
         return None
 
-    def _tell_evidence(self) -> None:
+    def _tell_evidence(self, codec: Codec) -> None:
         """Once, that a codec tells less than H.264 does."""
-        if self._codec != "h264" and not self._told_codec:
+        if not codec.has_vectors and not self._told_codec:
             self._told_codec = True
             log.warning(
                 "%s: %s tells no motion vectors; evidence is the plain difference of pictures, and packet sizes",
                 self._name or "decoder",
-                self._codec,
+                codec.name,
             )
 
     def _give_up(self, before: int) -> None:
@@ -302,8 +304,8 @@ class Decoder:
             self._unlogged.clear()
 
 
-def _open(codec: str, with_qp: bool, max_picture_px: int) -> av.VideoCodecContext:
-    context = cast(av.VideoCodecContext, av.CodecContext.create(_BARE_NAMES.get(codec, codec), "r"))
+def _open(codec: Codec, with_qp: bool, max_picture_px: int) -> av.VideoCodecContext:
+    context = cast(av.VideoCodecContext, av.CodecContext.create(codec.decoder, "r"))
     context.thread_count = 1
     context.options = {"flags2": "+export_mvs", "max_pixels": str(max_picture_px)}
     if with_qp:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import math
 
+from stream.codec.codecs import codec_of
 from stream.doctor.advice import GOOD_GOP_S, Advice
 from stream.doctor.facts import Facts
 
@@ -21,7 +22,7 @@ LONG_REORDER_S = 0.15
 
 
 def _codec(facts: Facts) -> Advice | None:
-    if facts.video is None or facts.video.codec == "h264":
+    if facts.video is None or codec_of(facts.video.codec).has_vectors:
         return None
     return Advice(
         code="codec_reduced",
@@ -58,7 +59,7 @@ def _evidence(facts: Facts) -> Advice | None:
 
 def _intra_only(facts: Facts) -> Advice | None:
     video = facts.video
-    if video is None or video.codec != "h264" or set(video.types) != {"I"} or sum(video.types.values()) < 3:
+    if video is None or not codec_of(video.codec).has_vectors or set(video.types) != {"I"} or sum(video.types.values()) < 3:
         return None
     return Advice(
         code="intra_only",

@@ -17,11 +17,11 @@ from collections.abc import Callable, Generator
 from dataclasses import dataclass
 from urllib.parse import SplitResult, urlsplit
 
-from stream.doctor.description import CODECS, Description, read_description
+from stream.codec.codecs import RTP_NAMES
+from stream.doctor.description import Description, read_description
 from stream.doctor.rtsp import PORTS, Answer, Conversation
 from stream.errors import SourceError
 from stream.sources.address import parse_address, redact
-from stream.sources.assemble import EVIDENCE_CODECS
 
 Resolve = Callable[[str, int], object]
 _SDP = "application/sdp"
@@ -239,7 +239,7 @@ class _Camera:
         if not video:
             has = f"only {', '.join(others)}" if others else "no track at all"
             raise BrokenRungError(f"no video track: {has}", "choose the video stream's path, or switch the camera's video on")
-        if not any(CODECS.get(name) in EVIDENCE_CODECS for name in video):
+        if not RTP_NAMES.intersection(video):
             raise BrokenRungError(f"video is {', '.join(video)}", "set the camera's sub-stream to H.264, or transcode")
         return ", ".join((*video, *others))
 

@@ -13,8 +13,6 @@ _CODEC = re.compile(r"^a=rtpmap:(\d+) ([\w.+-]+)/", re.MULTILINE)
 _RATE = re.compile(r"^a=framerate: ?([\d.]+)", re.MULTILINE)
 _STATIC = {"26": "JPEG", "32": "MPV", "33": "MP2T"}
 """Payload types that need no rtpmap (RFC 3551 6)."""
-CODECS = {"H264": "h264", "H265": "hevc", "JPEG": "mjpeg", "VP8": "vp8", "VP9": "vp9", "AV1": "av1"}
-"""Encoding names of RTP payloads (RFC 6184, 7798, 2435, 7741, 9628 and AOM's), and FFmpeg's names of the codecs."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

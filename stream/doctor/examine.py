@@ -19,6 +19,7 @@ import av
 import numpy as np
 
 from ov2.canvas import CanvasGroup
+from stream.codec.codecs import codec_of
 from stream.codec.decode import DecodedFrame, Decoder
 from stream.doctor.observe import Tell
 from stream.tokenizer.settings import TokenizerSettings
@@ -126,7 +127,7 @@ def _decode_plainly(packets: Sequence[Packet], tell: Tell) -> float:
     """Processor seconds of FFmpeg's decoder alone, one thread, nothing asked of it but pictures."""
     if not packets:
         return 0.0
-    context = cast(av.VideoCodecContext, av.CodecContext.create(packets[0].codec, "r"))
+    context = cast(av.VideoCodecContext, av.CodecContext.create(codec_of(packets[0].codec).decoder, "r"))
     context.thread_count = 1
     spent_s = 0.0
     for packet in _stepped(packets, "decoding, to compare", tell):
@@ -152,15 +153,15 @@ def _look(decoder: Decoder, packets: Sequence[Packet], tell: Tell) -> Iterator[F
 
 
 def _note(frame: DecodedFrame, *, read: bool) -> FrameNote:
-    qp, vectors = frame.side_data()
+    (qp, vectors), codec = frame.side_data(), codec_of(frame.packet.codec)
     return FrameNote(
         pts_s=frame.media_s,
         type=frame.picture_type,
         num_bytes=frame.packet.size_bytes,
         is_key=frame.is_key,
-        qp=qp if frame.packet.codec == "h264" else math.nan,  # other codecs count in other steps
+        qp=qp if codec.has_qp else math.nan,  # other codecs count in other steps
         motion_px=_mean_length(vectors) if vectors is not None and len(vectors) else None,
-        readable=frame.macroblocks() is not None if read and frame.packet.codec == "h264" else None,
+        readable=frame.macroblocks() is not None if read and codec.has_bits else None,
     )
 
 

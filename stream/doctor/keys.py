@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from itertools import pairwise
 from typing import Literal
 
-from stream.codec.h264.access_unit import starts_decoding
+from stream.codec.codecs import starts_decoding
 from stream.doctor.observe import Observation
 
 Pattern = Literal["regular", "irregular", "one", "refresh", "none"]
@@ -42,7 +42,7 @@ def keys_of(watch: Observation) -> Keys:
     gaps_s = [later - earlier for earlier, later in pairwise(times_s)]
     ends_s = (min(p.pts_s for p in watch.packets), max(p.pts_s for p in watch.packets)) if watch.packets else (0.0, 0.0)
     edges_s = [ends_s[0], *times_s, ends_s[1]]
-    refreshes = sum(not p.is_key and p.codec == "h264" and starts_decoding(p.data) for p in watch.packets)
+    refreshes = sum(not p.is_key and starts_decoding(p) for p in watch.packets)
     counts = [later - earlier for earlier, later in pairwise(at)]
     return Keys(
         pattern=_pattern(gaps_s, len(at), refreshes),

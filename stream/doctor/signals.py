@@ -9,6 +9,7 @@ import statistics
 from dataclasses import dataclass
 from typing import Literal
 
+from stream.codec.codecs import codec_of
 from stream.doctor.examine import Examination
 
 LEAST_SHARE = 0.5
@@ -57,7 +58,7 @@ def _missing(codec: str, seen: Examination) -> dict[str, str]:
     if sum(frame.qp == frame.qp for frame in seen.frames) < LEAST_SHARE * len(seen.frames):
         found["quantisers"] = tells_none
     tried = [frame.readable for frame in seen.frames if frame.readable is not None]
-    if codec != "h264":
+    if not codec_of(codec).has_bits:
         found["bits"] = tells_none
     elif sum(tried) < LEAST_SHARE * len(tried):
         found["bits"] = max(seen.unread, key=lambda reason: seen.unread[reason], default="unreadable")

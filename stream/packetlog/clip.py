@@ -15,6 +15,7 @@ from pathlib import Path
 
 import av
 
+from stream.codec.codecs import codec_of
 from stream.errors import PacketLogError, StretchError
 from stream.packetlog.log import PacketLog
 from stream.packetlog.spool import Picture, Spool
@@ -25,10 +26,6 @@ TIME_BASE = Fraction(1, MEDIA_CLOCK_HZ)
 MAX_CLIP_BYTES = 512 << 20
 MAX_CLIP_PICTURES = 1 << 18
 """Nearly five hours at 15 per second. A picture's times are in memory while a clip is made, and its place in the file's index."""
-_RAW_FORMAT = {"h264": "h264", "hevc": "hevc"}
-"""FFmpeg's demuxer for a codec's Annex B bytes."""
-_HEVC_TAG = "hvc1"
-"""Parameter sets in the header, which Apple's players insist on."""
 _OPTIONS = {"movflags": "+faststart", "video_track_timescale": str(MEDIA_CLOCK_HZ)}
 GAP_S = 2.0
 """A step past this is told as a gap."""
@@ -148,17 +145,18 @@ def _mux(spool: Spool, first: Packet, path: Path) -> int:
     shown, decoded = decode_ticks([round((each.at_s - zero_s) * MEDIA_CLOCK_HZ) for each in spool.pictures])
     in_order = sorted(shown)
     last_step = in_order[-1] - in_order[-2] if len(in_order) > 1 else MEDIA_CLOCK_HZ // 25
-    if first.codec not in _RAW_FORMAT:
+    codec = codec_of(first.codec)
+    if not codec.raw_format:
         raise StretchError(f"clip: expected H.264 or H.265, got {first.codec}")
-    with av.open(io.BytesIO(first.data), format=_RAW_FORMAT[first.codec]) as head:
+    with av.open(io.BytesIO(first.data), format=codec.raw_format) as head:
         template = head.streams.video[0]
         if not template.codec_context.extradata:
             raise StretchError("clip: expected parameter sets in front of the first key frame, found none")
         with av.open(str(path), "w", format="mp4", options=_OPTIONS) as out:
             track = out.add_stream_from_template(template, opaque=True)
             track.time_base = TIME_BASE
-            if first.codec == "hevc":
-                track.codec_context.codec_tag = _HEVC_TAG
+            if codec.mp4_tag:
+                track.codec_context.codec_tag = codec.mp4_tag
             for each, data, pts, dts in zip(spool.pictures, spool.data(), shown, decoded, strict=True):
                 out.mux(_unit(each, data, track, pts, dts, last_step))
     return in_order[-1] + last_step - in_order[0]

@@ -11,7 +11,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from itertools import pairwise
 
-from stream.codec.h264.access_unit import starts_decoding
+from stream.codec.codecs import starts_decoding
 from stream.packetlog.entries import Recorded, Start, Steer
 from stream.units import Packet
 
@@ -52,7 +52,7 @@ def placed(entries: Iterable[Recorded | Start | Steer]) -> Iterator[Placed]:
         if packet.discontinuity or begins:
             entry_s = None
         if entry_s is None:
-            if not _starts(packet):
+            if not starts_decoding(packet):
                 continue
             entry_s, enters = packet.pts_s, True
         if packet.pts_s < entry_s:
@@ -115,7 +115,3 @@ def _usual_step(shown: list[int]) -> int:
     in_order = sorted(set(shown))
     steps = sorted(after - before for before, after in pairwise(in_order))
     return steps[len(steps) // 2] if steps else 1
-
-
-def _starts(packet: Packet) -> bool:
-    return packet.is_key or (packet.codec == "h264" and starts_decoding(packet.data))

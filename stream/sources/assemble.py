@@ -12,17 +12,15 @@ from fractions import Fraction
 import av
 from av.bitstream import BitStreamFilterContext
 
-from stream.codec.h264.access_unit import AccessUnit, Canonicaliser
+from stream.codec.codecs import CODECS, codec_of
+from stream.codec.h264.access_unit import AccessUnit
 from stream.errors import CodecError
-from stream.sources.headers import Headers, is_vp9_key
 from stream.sources.joiner import Picture, PictureJoiner
 from stream.sources.limits import IngestLimits
 from stream.sources.sample import Sample
 from stream.sources.untimed import MICROSECONDS, reference_us
 from stream.units import MEDIA_CLOCK_HZ
 
-EVIDENCE_CODECS = {"h264": "H.264", "hevc": "H.265", "av1": "AV1", "vp9": "VP9", "vp8": "VP8", "mjpeg": "MJPEG"}
-"""H.264 gives motion vectors, quantisers and bits; the others are decoded, and their evidence is the plain difference of pictures."""
 _BY_ARRIVAL = Fraction(1, MICROSECONDS)
 """Time base of pictures that came without any time."""
 
@@ -45,7 +43,7 @@ class Assembler:
         skipped: Counter[str] | None = None,
         limits: IngestLimits | None = None,
     ) -> None:
-        self.codec = codec_of(stream)
+        self.codec = codec_name(stream)
         self.skipped: Counter[str] = Counter() if skipped is None else skipped
         self._stream = stream
         self._by_arrival = by_arrival
@@ -54,10 +52,12 @@ class Assembler:
         self._most_bytes, self._most_px = self._limits.access_unit_bytes, self._limits.max_picture_px
         self._clock = clock
         self._time_base = stream.time_base or Fraction(1, MEDIA_CLOCK_HZ)
-        self._canonical = Canonicaliser(stream.codec_context.extradata or b"") if self.codec == "h264" else None
+        codec, extradata = codec_of(self.codec), stream.codec_context.extradata or b""
+        self._is_unflagged_key = codec.is_key
+        self._canonical = codec.canonicaliser(extradata)
         self._joiner = PictureJoiner(self._limits)
-        self._filter = BitStreamFilterContext("hevc_mp4toannexb", stream) if self.codec == "hevc" else None
-        self._headers = Headers(self.codec, stream.codec_context.extradata or b"")
+        self._filter = BitStreamFilterContext(codec.annexb_filter, stream) if codec.annexb_filter else None
+        self._headers = codec.headers(extradata)
 
     @property
     def num_in_band_sets(self) -> int | None:
@@ -115,7 +115,7 @@ class Assembler:
         """A packet of a codec that we do not parse: its bytes as they are (H.265: Annex B), headers in front of keys."""
         size_px = (self._stream.codec_context.width, self._stream.codec_context.height)
         data = bytes(packet)
-        is_key = packet.is_keyframe or (self.codec == "vp9" and is_vp9_key(data))
+        is_key = packet.is_keyframe or self._is_unflagged_key(data)
         data = self._headers.complete(data, is_key=is_key)
         unit = AccessUnit(data=data, size_bytes=len(data), is_key=is_key, starts=is_key, size_px=size_px, resized=False)
         return self._sample(packet, unit)
@@ -130,13 +130,14 @@ class Assembler:
             return []
 
 
-def codec_of(stream: av.VideoStream) -> str:
+def codec_name(stream: av.VideoStream) -> str:
     """The codec's name. Raises `CodecError` for one that leaves no evidence, or that this FFmpeg cannot decode."""
-    known = f"{', '.join([*EVIDENCE_CODECS.values()][:-1])} or {[*EVIDENCE_CODECS.values()][-1]}"
+    *labels, last = (codec.label for codec in CODECS.values())
+    known = f"{', '.join(labels)} or {last}"
     context = stream.codec_context
     if context is None:
         raise CodecError(f"expected {known}, got a codec that the FFmpeg of the installed PyAV cannot decode")
     codec = str(context.codec.canonical_name)
-    if codec not in EVIDENCE_CODECS:
+    if codec not in CODECS:
         raise CodecError(f"expected {known}, got {codec}; set the camera's sub-stream to H.264, or transcode")
     return codec

@@ -14,7 +14,7 @@ from collections import deque
 from collections.abc import Callable
 from dataclasses import replace
 
-from stream.codec.h264.access_unit import starts_decoding
+from stream.codec.codecs import starts_decoding
 from stream.units import Packet
 
 log = logging.getLogger(__name__)
@@ -57,7 +57,7 @@ class Mailbox:
             if len(self._packets) >= self._max_packets or self._num_bytes + len(packet.data) > self._max_bytes:
                 self._drop_oldest()
             if self._broken and not self._packets:
-                if not _starts(packet):
+                if not starts_decoding(packet):
                     self._count(1)
                     return
                 packet = replace(packet, discontinuity=True)
@@ -94,7 +94,7 @@ class Mailbox:
         num_before = len(self._packets)
         while self._packets:
             self._num_bytes -= len(self._packets.popleft().data)
-            if self._packets and _starts(self._packets[0]):
+            if self._packets and starts_decoding(self._packets[0]):
                 self._packets[0] = replace(self._packets[0], discontinuity=True)
                 break
         self._broken = not self._packets
@@ -108,7 +108,3 @@ class Mailbox:
             self._next_log_s = now_s + _LOG_EVERY_S
             log.warning("%s: reader is too slow, discarding %d packets", self._name or "mailbox", self._unlogged)
             self._unlogged = 0
-
-
-def _starts(packet: Packet) -> bool:
-    return packet.is_key or (packet.codec == "h264" and starts_decoding(packet.data))

@@ -12,7 +12,7 @@ import time
 from collections import Counter, deque
 from collections.abc import Callable
 
-from stream.codec.h264.access_unit import starts_decoding
+from stream.codec.codecs import starts_decoding
 from stream.errors import SourceError, TooLargeError
 from stream.sources.sample import Sample
 
@@ -79,7 +79,7 @@ class WhipConnection:
 
     def _take(self, sample: Sample) -> bool:
         if self._broken:
-            if not _starts(sample):
+            if not starts_decoding(sample):
                 self._tell_dropped(1)
                 return False
             sample, self._broken = sample._replace(breaks=True), False
@@ -92,7 +92,7 @@ class WhipConnection:
         num_before = len(self._samples)
         while self._samples:
             self._num_bytes -= len(self._samples.popleft().data)
-            if self._samples and _starts(self._samples[0]):
+            if self._samples and starts_decoding(self._samples[0]):
                 self._samples[0] = self._samples[0]._replace(breaks=True)
                 break
         self._broken = not self._samples
@@ -188,7 +188,3 @@ class WhipDoor:
         with self._changed:
             if self._offered is connection:
                 self._offered = None
-
-
-def _starts(sample: Sample) -> bool:
-    return sample.is_key or starts_decoding(sample.data)

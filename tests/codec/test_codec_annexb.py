@@ -10,7 +10,7 @@ from clips import copy_packets, write_clip
 from hypothesis import given
 from hypothesis import strategies as st
 
-from stream.codec.h264.access_unit import Canonicaliser, starts_decoding
+from stream.codec.h264.access_unit import Canonicaliser, is_random_access
 from stream.codec.h264.annexb import (
     START_CODE,
     BitReader,
@@ -115,7 +115,7 @@ def test_every_container_gives_the_same_packets(tmp_path: Path) -> None:
 def test_keyframes_carry_their_parameter_sets_and_others_do_not(golden: Path) -> None:
     for packet in open_source(str(golden / "macroblock" / "cabac_main_b3.mp4")):
         kinds = [nal_type(nal) for nal in split_annexb(packet.data)]
-        assert (kinds[:2] == [NalType.SPS, NalType.PPS]) == packet.is_key == starts_decoding(packet.data)
+        assert (kinds[:2] == [NalType.SPS, NalType.PPS]) == packet.is_key == is_random_access(packet.data)
         assert kinds.count(NalType.SPS) == packet.is_key
 
 

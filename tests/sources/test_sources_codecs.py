@@ -11,9 +11,11 @@ from clips import scene, write_clip
 from hypothesis import given
 from hypothesis import strategies as st
 
+from stream.codec.av1 import has_av1_header
+from stream.codec.codecs import codec_of
 from stream.codec.decode import Decoder
+from stream.codec.vp9 import is_vp9_key
 from stream.sources import open_source
-from stream.sources.headers import Headers, has_av1_header, is_vp9_key
 from stream.tokenizer.costs import ALL_KEYS, FrameCosts
 from stream.tokenizer.settings import TokenizerSettings
 from stream.tokenizer.tokenizer import Tokenizer
@@ -109,7 +111,7 @@ def test_av1_whose_pictures_come_without_headers_is_decoded(tmp_path: Path) -> N
         recorded = list(packets)
     header = recorded[0].data[: 2 + recorded[0].data[1]]
     assert has_av1_header(header)
-    headers = Headers("av1", b"\x81\x00\x0c\x00" + header)
+    headers = codec_of("av1").headers(b"\x81\x00\x0c\x00" + header)
     decoder, frames = Decoder(), []
     for packet in recorded:
         bare = packet.data.removeprefix(header)
@@ -138,7 +140,7 @@ def test_the_newest_parameter_sets_of_h265_go_in_front_of_keyframes_without() ->
 
     described = unit(32, 1) + unit(33, 1) + unit(34, 1)
     changed, picture = unit(32, 2) + unit(33, 2) + unit(34, 2), unit(19, 9)
-    headers = Headers("hevc", described)
+    headers = codec_of("hevc").headers(described)
     assert headers.complete(picture, is_key=True) == described + picture
     assert headers.complete(unit(1, 9), is_key=False) == unit(1, 9)
     assert headers.complete(changed + picture, is_key=True) == changed + picture

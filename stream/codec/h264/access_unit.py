@@ -211,7 +211,7 @@ def joined(first: AccessUnit, *rest: AccessUnit) -> AccessUnit:
     return replace(first, data=first.data + join_annexb(slices), size_bytes=size_bytes)
 
 
-def starts_decoding(data: bytes) -> bool:
+def is_random_access(data: bytes) -> bool:
     """True when a decoder may start at this canonical access unit."""
     start = start_of(split_annexb(data))
     return start is not None and start.starts
