@@ -1,7 +1,8 @@
 """`ov2 bench cameras`: how many live cameras this machine carries, and what each costs.
 
-In: a number of cameras, a picture size and rate. Out: drops, frame age, and CPU cores of the service and per camera, beside plain decoding
-of the same streams by PyAV. The cameras are clients of one GStreamer RTSP server on this machine, whose own cost is told apart.
+In: a number of cameras, a picture size and rate. Out: drops, frame age, and CPU cores of the service and per camera, with boundary alerts (as
+they come) and without, beside plain decoding of the same streams by PyAV. The cameras are clients of one GStreamer RTSP server on this
+machine, whose own cost is told apart.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ import sys
 import time
 from collections import Counter
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -88,7 +89,9 @@ async def bench_cameras(load: Load, tell: Tell) -> dict[str, Any]:
     await peer.start(film)
     try:
         url = f"rtsp://127.0.0.1:{peer.port}/cam"
-        result = await _live(load, url, peer, tell)
+        result = await _live(load, url, peer, tell, alerts=True)
+        tell(f"{load.name}: the same without boundary alerts")
+        silent = await _live(replace(load, out=load.out / "without-alerts"), url, peer, tell, alerts=False)
         tell(f"{load.name}: plain decoding of the same streams")
         plain = await _plain(url, load.count)
     finally:
@@ -96,6 +99,7 @@ async def bench_cameras(load: Load, tell: Tell) -> dict[str, Any]:
     plain_cores = plain["cpu_s"] / PLAIN_S
     return {
         **result,
+        "cores_per_camera_without_alerts": silent["cores_per_camera"],
         "plain_cores": round(plain_cores, 3),
         "plain_cores_per_camera": round(plain_cores / load.count, 4),
         "plain_fps_per_camera": round(plain["frames"] / PLAIN_S / load.count, 2),
@@ -103,9 +107,11 @@ async def bench_cameras(load: Load, tell: Tell) -> dict[str, Any]:
     }
 
 
-async def _live(load: Load, url: str, peer: RtspPeer, tell: Tell) -> dict[str, Any]:
+async def _live(load: Load, url: str, peer: RtspPeer, tell: Tell, *, alerts: bool) -> dict[str, Any]:
+    load.out.mkdir(parents=True, exist_ok=True)
+    camera = {"url": url, "boundary": {"enabled": alerts}}
     config = {
-        "cameras": {f"cam{number:02d}": {"url": url} for number in range(1, load.count + 1)},
+        "cameras": {f"cam{number:02d}": camera for number in range(1, load.count + 1)},
         "model": {"path": load.model},
         "tokenizer": {"token_rate": load.token_rate, "t_max_s": load.t_max_s},
     }
@@ -204,14 +210,15 @@ async def bench_table(seconds: float, out: Path, tell: Tell, run: Callable[[Load
 def markdown(rows: list[dict[str, Any]]) -> str:
     """The table of the docs."""
     lines = [
-        "| camera | at once | cores per camera | plain decoding | ratio | frame age p50 / p95 / max | drops |",
-        "| --- | --- | --- | --- | --- | --- | --- |",
+        "| camera | at once | cores per camera | without alerts | plain decoding | ratio | frame age p50 / p95 / max | drops |",
+        "| --- | --- | --- | --- | --- | --- | --- | --- |",
     ]
     for row in rows:
         age = row["frame_age_ms"]
         ages = f"{age['p50']:.0f} / {age['p95']:.0f} / {age['max']:.0f} ms"
         lines.append(
-            f"| {row['name']} | {row['cameras']} | {row['cores_per_camera']:.3f} | {row['plain_cores_per_camera']:.3f} | "
+            f"| {row['name']} | {row['cameras']} | {row['cores_per_camera']:.3f} | "
+            f"{row['cores_per_camera_without_alerts']:.3f} | {row['plain_cores_per_camera']:.3f} | "
             f"{row['cores_to_plain']:.1f} | {ages} | {row['drops']} |"
         )
     return "\n".join(lines)

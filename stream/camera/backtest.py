@@ -15,10 +15,9 @@ from dataclasses import dataclass
 from ov2.engine import Engine, EngineSettings
 from ov2.errors import PromptError
 from ov2.model import OV2Model
-from stream.camera.boundaries import Boundaries
 from stream.camera.pipeline import CameraPipeline
 from stream.camera.zone_view import ZoneView
-from stream.events.boundary import BoundarySettings
+from stream.events.boundary import BoundaryDetector, BoundarySettings
 from stream.events.event import Change
 from stream.tokenizer.settings import TokenizerSettings, settings_from
 from stream.tokenizer.tokenizer import Tokenizer
@@ -76,7 +75,7 @@ class BackTest:
             for index, zone in enumerate(zones):
                 streams.append(engine.open(f"{self._camera}/zone{index}"))
                 views[zone] = ZoneView(pipeline, streams[-1], zone)
-            boundaries = Boundaries(self._camera, BoundarySettings(), clock=lambda: clock.wall_s)
+            boundary = BoundaryDetector(self._camera, BoundarySettings(), clock=lambda: clock.wall_s)
             judge = WatchJudge(
                 lambda camera, zone: views[zone],
                 changes.append,
@@ -90,7 +89,7 @@ class BackTest:
             with closing(pipeline):
                 for packet in packets:
                     clock.see(packet)
-                    begun = any(change.type == "new" for change in boundaries.push(packet))
+                    begun = any(change.type == "new" for change in boundary.push(packet, pipeline.mean_qp(packet)))
                     if pipeline.push(packet) or begun:
                         judge.hint(self._camera)
                     for stream in streams:

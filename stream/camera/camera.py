@@ -12,7 +12,6 @@ import time
 from collections import Counter
 from collections.abc import Callable
 
-from stream.camera.boundaries import Boundaries
 from stream.camera.connecting import can_wait, connector_for, timekeeper_for
 from stream.camera.health import Health
 from stream.camera.pipeline import CameraPipeline
@@ -20,7 +19,7 @@ from stream.camera.rate import Rate
 from stream.camera.status import CameraStatus, CameraTimeline
 from stream.camera.timeline import History
 from stream.config.configuration import CameraSettings
-from stream.events.boundary import BoundarySettings
+from stream.events.boundary import BoundaryDetector, BoundarySettings
 from stream.events.event import Change
 from stream.sources import Backoff, CameraState, Mailbox, StateMachine, Supervisor, parse_address, redact
 from stream.sources.connection import Connector
@@ -87,7 +86,7 @@ class Camera:
         )
         alert = settings.boundary
         boundary = BoundarySettings(onset=alert.onset, calm_s=alert.calm_s, refractory_s=alert.refractory_s)
-        self._boundaries = Boundaries(name, boundary, clock=clock) if alert.enabled else None
+        self._boundary = BoundaryDetector(name, boundary, clock=clock) if alert.enabled else None
         self._rate = Rate()
         self._health = Health(f"camera {name}")
         self._errors: Counter[str] = Counter()
@@ -178,8 +177,8 @@ class Camera:
         self._on_packet(packet)
         self._rate.push(packet.media_s)
         self.history.see_packet(packet)
-        if self._boundaries is not None:
-            self._tell(self._boundaries.push(packet))
+        if self._boundary is not None:
+            self._tell(self._boundary.push(packet, self.feed.mean_qp(packet)))
         self._is_away = False
         self._taken_s = self._monotonic()
         self._late_s = max(0.0, self._clock() - packet.wall_s)
@@ -204,8 +203,8 @@ class Camera:
 
     def _quiet(self) -> None:
         """Nothing happens any more in front of a camera that is away; a short break is none."""
-        if self._boundaries is not None:
-            self._tell(self._boundaries.reset())
+        if self._boundary is not None:
+            self._tell(self._boundary.reset())
         if not self._is_away and self._monotonic() - self._taken_s > AWAY_S:
             self._is_away = True
             self._on_away(self)

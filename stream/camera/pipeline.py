@@ -95,6 +95,11 @@ class CameraPipeline:
             "session_seconds": round(window[1] - window[0], 1) if window else 0.0,
         }
 
+    def mean_qp(self, packet: Packet) -> float:
+        """Mean quantiser of a packet that is pushed next, NaN where its slice data cannot be read."""
+        with self._lock:
+            return self._tokenizer.mean_qp(packet)
+
     def push(self, packet: Packet) -> list[CanvasGroup]:
         """Tokenize a packet; groups that it closed join the stream."""
         with self._lock:

@@ -19,6 +19,7 @@ from stream.codec.decode import DecodedFrame, Decoder
 from stream.codec.evidence import measure as measure_frame
 from stream.codec.h264.parameter_sets import LARGEST_PICTURE_PX
 from stream.codec.picture import Picture
+from stream.codec.slice_reader import SliceReader
 from stream.tokenizer.budget import first_group_tokens, num_llm_tokens
 from stream.tokenizer.candidates import Measure, OpenBin, OpenFrames
 from stream.tokenizer.costs import FrameCosts
@@ -82,10 +83,12 @@ class Tokenizer:
     ) -> None:
         self.settings = settings or TokenizerSettings()
         self._costs = FrameCosts(self.settings.cost, self.settings.scene_cut_ratio)
+        self._slices = SliceReader()
         self._decoder: FrameSource = decoder or Decoder(
             name,
             with_qp=self._costs.needs_qp,
             with_macroblocks=self.settings.weight_bits > 0,
+            slices=self._slices,
             max_picture_px=max_picture_px,
         )
         self._measure = measure
@@ -101,6 +104,11 @@ class Tokenizer:
         self._stats.dropped = Counter(self._decoder.skipped)
         self._stats.quota = self._quota.value() if self._quota is not None else 0.0
         return self._stats
+
+    def mean_qp(self, packet: Packet) -> float:
+        """Mean quantiser of a packet that is pushed next, read out of its slice data, which is then not read again; NaN where it cannot be
+        read. Asking changes no group."""
+        return self._slices.of(packet).mean_qp()
 
     def push(self, packet: Packet) -> list[CanvasGroup]:
         """Take the next packet in decode order. Returns the groups that became certain."""

@@ -27,19 +27,22 @@ def test_cameras_are_measured_beside_plain_decoding_of_the_same_streams(
     assert row["cores"] > 0
     assert row["plain_cores"] > 0
     assert row["cores_per_camera"] == pytest.approx(row["cores"] / 2, abs=1e-3)
+    assert row["cores_per_camera_without_alerts"] > 0
     assert row["fps_per_camera"] > 0
     assert row["plain_fps_per_camera"] > 0
     assert "waiting for 2 cameras" in " ".join(told)
+    assert any("without boundary alerts" in line for line in told)
 
 
 def test_the_table_has_a_row_for_every_size_and_rate(tmp_path: Path) -> None:
     async def run(load: Load, tell: object) -> dict[str, Any]:
         assert load.token_rate == 4.0
         age = {"p50": 30.0, "p95": 60.0, "max": 70.0}
-        return {"name": load.name, "cameras": load.count, "cores_per_camera": 0.05, "plain_cores_per_camera": 0.02,
+        return {"name": load.name, "cameras": load.count, "cores_per_camera": 0.05, "cores_per_camera_without_alerts": 0.04,
+                "plain_cores_per_camera": 0.02,
                 "cores_to_plain": 2.5, "frame_age_ms": age, "drops": 0}  # fmt: skip
 
     rows = asyncio.run(bench_table(1.0, tmp_path, print, run, token_rate=4.0))
     lines = markdown(rows).splitlines()
     assert len(lines) == 2 + len(TABLE)
-    assert lines[2] == "| 320x180 10 fps | 8 | 0.050 | 0.020 | 2.5 | 30 / 60 / 70 ms | 0 |"
+    assert lines[2] == "| 320x180 10 fps | 8 | 0.050 | 0.040 | 0.020 | 2.5 | 30 / 60 / 70 ms | 0 |"
