@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 from numbers import Integral
+from typing import TypedDict
 
 import torch
 from torch import Tensor
@@ -22,6 +23,16 @@ LEAST_TEMPERATURE = 1e-5
 """Below it the choice is greedy: a token whose logit is a thousandth behind the first would have a share of e^-100, and logits divided by
 much less pass the range of float32."""
 MOST_SEED = 2**63 - 1
+
+
+class SamplingOptions(TypedDict, total=False):
+    """The fields of `Sampling`, as keyword arguments of those who ask."""
+
+    max_tokens: int
+    min_tokens: int
+    temperature: float
+    top_p: float
+    seed: int | None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

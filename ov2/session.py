@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from concurrent.futures import Future
 from types import TracebackType
+from typing import Unpack
 
 from ov2.canvas import CanvasGroup
 from ov2.engine.scheduler import Scheduler
@@ -20,6 +21,7 @@ from ov2.errors import SessionError
 from ov2.kv_sequence import KVSequence
 from ov2.model import OV2Model
 from ov2.pages import PagePool
+from ov2.sampling import SamplingOptions
 from ov2.segment import EncodedGroup
 from ov2.session_settings import SessionSettings
 from ov2.text import TextTokenizer
@@ -109,18 +111,15 @@ class Session:
         self,
         question: str,
         peek: CanvasGroup | None = None,
-        *,
-        max_tokens: int = 64,
-        temperature: float = 0.0,
-        top_p: float = 1.0,
-        seed: int | None = None,
+        **options: Unpack[SamplingOptions],
     ) -> Reply:
         """Ask on a branch that sees the window as it is now, the still-open group `peek`, and the question; the session stays as it is.
+        `options`: fields of `Sampling`.
 
         Raises `PromptError` when the question is empty, or does not fit beside the window with peek and answer.
         """
         self._require_open()
-        reply = self._stream.ask(question, peek=peek, max_tokens=max_tokens, temperature=temperature, top_p=top_p, seed=seed)
+        reply = self._stream.ask(question, peek=peek, **options)
         reply.begin()
         return reply
 

@@ -36,7 +36,7 @@ def bench_endless(num_groups: int, model: str, tell: Any, session: SessionSettin
     beginning: the first twentieth warms up. `tell` gets the share that is done."""
     from ov2.engine import Engine, EngineSettings
     from ov2.model import OV2Model
-    from ov2.session_settings import SessionSettings as Defaults
+    from ov2.session_settings import SessionSettings
 
     loaded = OV2Model.from_pretrained(model)
     groups = scripted_groups(SEED, SCENE_S, loaded)
@@ -47,7 +47,7 @@ def bench_endless(num_groups: int, model: str, tell: Any, session: SessionSettin
     resident: dict[int, int] = {}
     answers: dict[int, list[str]] = {}
     with (
-        Engine(loaded, EngineSettings(session=session or Defaults(), max_streams=1)) as engine,
+        Engine(loaded, EngineSettings(session=session or SessionSettings(), max_streams=1)) as engine,
         engine.open("endless") as stream,
     ):
         for index, group in enumerate(in_a_loop(groups)):

@@ -13,13 +13,13 @@ Memory that runs out is neither: the scheduler tries again with less.
 from __future__ import annotations
 
 import logging
-import time
 from collections import Counter
 from collections.abc import Callable
 
 import torch
 
 from ov2.errors import DeviceError, OV2Error, PoolError, RequestError
+from ov2.log_limit import LogLimit
 
 STICKY_CUDA_ERRORS = frozenset({214, 220, 700, 702, 709, 710, 714, 715, 716, 717, 718, 719, 721})
 """cudaError_t (driver_types.h) of which the CUDA runtime says that the process must be ended to use the device again, and memory errors
@@ -28,7 +28,6 @@ program counter, launch failure, tensor memory."""
 NO_MEMORY = "can't allocate memory"
 """What PyTorch's allocator for CPUs says; on CUDA the error has a type of its own."""
 
-LOG_EVERY_S = 1.0
 
 log = logging.getLogger(__name__)
 
@@ -40,7 +39,7 @@ class Barrier:
         self.is_suspect = False
         self._device = device
         self._num_logged: Counter[tuple[str, type[Exception]]] = Counter()
-        self._logged_s = -LOG_EVERY_S
+        self._log_limit = LogLimit()
 
     def guard(self, what: str, work: Callable[[], None], failed: Callable[[Exception], None]) -> None:
         """Do what one question, statement or group needs; what it raises goes to `failed`. Raises `DeviceError`."""
@@ -71,12 +70,11 @@ class Barrier:
 
     def _log(self, error: Exception, what: str) -> None:
         """In full for the first of its kind, then at most once a second."""
-        kind, now_s = (what, type(error)), time.monotonic()
+        kind = what, type(error)
         self._num_logged[kind] += 1
         if self._num_logged[kind] == 1:
             log.error("engine: a %s raised, and fails alone", what, exc_info=error)
-        elif now_s - self._logged_s >= LOG_EVERY_S:
-            self._logged_s = now_s
+        elif self._log_limit.allows():
             log.error("engine: a %s raised, and fails alone: %r (%d of its kind so far)", what, error, self._num_logged[kind])
 
     def _is_lost(self) -> bool:

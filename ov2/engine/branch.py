@@ -9,7 +9,7 @@ from ov2.kv_sequence import KVSequence
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Branch:
-    """`context`: what is seen; `prompt`: tokens of peek and question. `span_s`, `group_ids`, `zero_s` as in `Started`;
+    """`context`: what is seen; `prompt`: tokens of peek and question. `span_s`, `group_ids`, `zero_s` as in `AnswerStarted`;
     `num_older_tokens` that are written for this question. Close it: its pages go back."""
 
     context: KVSequence

@@ -17,13 +17,13 @@ from collections.abc import Sequence
 
 from ov2.engine.branch import Branch
 from ov2.engine.prefill import Chunk, ChunkedPrefill
-from ov2.engine.stream_state import Question
+from ov2.engine.stream_state import AnswerRequest
 from ov2.kv_sequence import KVSequence
 from ov2.segment import EncodedGroup, Segment
 from ov2.window import span_of
 
 
-def the_window(question: Question, prompt: list[int]) -> Branch:
+def the_window(question: AnswerRequest, prompt: list[int]) -> Branch:
     """The window, without groups outside of `since_s` and `until_s`."""
     context, seen = _window_of(question)
     return Branch(
@@ -35,7 +35,7 @@ def the_window(question: Question, prompt: list[int]) -> Branch:
     )
 
 
-def instead_of_the_window(question: Question, prompt: list[int], older: Sequence[EncodedGroup]) -> Branch:
+def instead_of_the_window(question: AnswerRequest, prompt: list[int], older: Sequence[EncodedGroup]) -> Branch:
     """Nothing but the system text yet; the older groups are written on it."""
     return Branch(
         context=question.stream.window.context.fork_first(),
@@ -47,7 +47,7 @@ def instead_of_the_window(question: Question, prompt: list[int], older: Sequence
     )
 
 
-def beside_the_window(question: Question, prompt: list[int], older: Sequence[EncodedGroup]) -> Branch:
+def beside_the_window(question: AnswerRequest, prompt: list[int], older: Sequence[EncodedGroup]) -> Branch:
     """The window as it is now; the older groups join it when they are written."""
     context, seen = _window_of(question)
     return Branch(
@@ -60,7 +60,7 @@ def beside_the_window(question: Question, prompt: list[int], older: Sequence[Enc
     )
 
 
-def older_prefill(question: Question, older: Sequence[EncodedGroup], image_pad: int) -> ChunkedPrefill:
+def older_prefill(question: AnswerRequest, older: Sequence[EncodedGroup], image_pad: int) -> ChunkedPrefill:
     """The tokens of older groups, right behind the system text."""
     window, branch, zero_s = question.stream.window, question.older, older[0].start_s
     assert branch is not None, "expected a branch"
@@ -69,7 +69,7 @@ def older_prefill(question: Question, older: Sequence[EncodedGroup], image_pad: 
     return ChunkedPrefill(context, chunks, image_pad)
 
 
-def _window_of(question: Question) -> tuple[KVSequence, list[EncodedGroup]]:
+def _window_of(question: AnswerRequest) -> tuple[KVSequence, list[EncodedGroup]]:
     since_s, until_s = question.since_s, question.until_s
 
     def keep(segment: Segment) -> bool:
@@ -80,9 +80,9 @@ def _window_of(question: Question) -> tuple[KVSequence, list[EncodedGroup]]:
     return context, [segment.group for segment in context.segments if segment.group is not None]
 
 
-def _peek(question: Question) -> list[EncodedGroup]:
+def _peek(question: AnswerRequest) -> list[EncodedGroup]:
     return [question.encoded] if question.encoded is not None else []
 
 
-def _num_tokens(question: Question, older: Sequence[EncodedGroup]) -> int:
+def _num_tokens(question: AnswerRequest, older: Sequence[EncodedGroup]) -> int:
     return sum(len(question.stream.window.tokens(group, older[0].start_s)) for group in older)

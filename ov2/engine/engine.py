@@ -20,7 +20,7 @@ from ov2.engine.restarts import Restarts
 from ov2.engine.scheduler import Scheduler
 from ov2.engine.settings import EngineSettings, require_kernels
 from ov2.engine.stream import Stream
-from ov2.engine.stream_state import Question
+from ov2.engine.stream_state import AnswerRequest
 from ov2.engine.work import Output
 from ov2.errors import CapacityError, ClosedError, RestartError, SessionError
 from ov2.model import OV2Model
@@ -186,7 +186,7 @@ class Engine:
         """What becomes of a question next; waits for it."""
         return outputs.get()
 
-    def cancel(self, question: Question) -> None:
+    def cancel(self, question: AnswerRequest) -> None:
         """Let a question end at the next step."""
         question.cancelled = True
 

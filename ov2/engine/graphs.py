@@ -1,8 +1,8 @@
 """Decoding as a CUDA graph: one launch for a step of all layers instead of hundreds.
 
-In: scheduled tokens, one of each sequence. Out: their hidden states, the same as `ov2.forward.forward` gives, to rounding. Shapes of a graph are fixed, so
-a step is padded: to a number of sequences and to a number of pages that are powers of two. Rows that pad write to a page that
-nobody reads.
+In: scheduled tokens, one of each sequence. Out: their hidden states, the same as `ov2.forward.forward` gives, to rounding. Shapes of a
+graph are fixed, so a step is padded: to a number of sequences and to a number of pages that are powers of two. Rows that pad write to a
+page that nobody reads.
 
 Shape letters: B sequences, padded, L pages of the longest, padded, D width, H query heads, K key and value heads.
 """

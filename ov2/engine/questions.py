@@ -15,13 +15,13 @@ from ov2.engine.branch import Branch
 from ov2.engine.branches import beside_the_window, instead_of_the_window, older_prefill, the_window
 from ov2.engine.prefill import Chunk, ChunkedPrefill
 from ov2.engine.state import EngineState
-from ov2.engine.stream_state import Question
-from ov2.engine.work import Ended, Recalled, Started
+from ov2.engine.stream_state import AnswerRequest
+from ov2.engine.work import AnswerEnded, AnswerStarted, Recalled
 from ov2.token_stream import TokenStream
 
 
 class Questions:
-    """A `WorkQueue[Question]`."""
+    """A `WorkQueue[AnswerRequest]`."""
 
     kind = "question"
 
@@ -47,13 +47,13 @@ class Questions:
                 stream.questions.remove(question)
                 self.end(question, "cancelled")
 
-    def peeks(self) -> list[Question | Recalled]:
+    def peeks(self) -> list[AnswerRequest | Recalled]:
         """Questions whose peek has to be encoded, and older groups that they bring back."""
         running = self._state.running
         older = [one for question in running for one in question.recalled if one.encoded is None]
         return [*older, *(one for one in running if one.peek is not None and one.encoded is None)]
 
-    def ready(self) -> list[Question]:
+    def ready(self) -> list[AnswerRequest]:
         """Answers that are being written, then prompts to read."""
         for question in [one for one in self._state.running if one.prefill is None]:
             self._state.barrier.guard(self.kind, partial(self._begin, question), partial(self.failed, question))
@@ -61,7 +61,7 @@ class Questions:
         decoding = [one for one in begun if one.first_token_s is not None]
         return [*decoding, *(one for one in begun if one.first_token_s is None)]
 
-    def written(self, work: Question, logits_W: Tensor | None) -> None:
+    def written(self, work: AnswerRequest, logits_W: Tensor | None) -> None:
         """Choose the next token once all are written; ask once the older groups are."""
         if work.older is not None:
             self._ask_over(work)
@@ -79,7 +79,7 @@ class Questions:
         else:
             work.prefill.add(work.wording.token)
 
-    def failed(self, work: Question, error: Exception) -> None:
+    def failed(self, work: AnswerRequest, error: Exception) -> None:
         self.end(work, "failed", error)
 
     def give_up(self, recalled: Recalled, error: Exception) -> None:
@@ -87,7 +87,7 @@ class Questions:
         for question in [one for one in self._state.running if recalled in one.recalled]:
             self.end(question, "failed", error)
 
-    def end(self, question: Question, reason: str, error: Exception | None = None) -> None:
+    def end(self, question: AnswerRequest, reason: str, error: Exception | None = None) -> None:
         """An answer is over, however it ended; once."""
         if question.has_ended:
             return
@@ -100,9 +100,11 @@ class Questions:
         num_tokens = question.wording.num_tokens if question.wording is not None else 0
         state.tally.counts["answers"] += reason in ("stop", "length")
         state.tally.counts["tokens"] += num_tokens
-        question.emit(Ended(finish_reason=reason, num_tokens=num_tokens, first_token_s=question.first_token_s, error=error))
+        question.emit(
+            AnswerEnded(finish_reason=reason, num_tokens=num_tokens, first_token_s=question.first_token_s, error=error)
+        )
 
-    def _begin(self, question: Question) -> None:
+    def _begin(self, question: AnswerRequest) -> None:
         """Fork a branch, once its groups, its peek and older groups are there, and a renewal that it needs is done."""
         stream, peek = question.stream, question.encoded
         if stream.num_settled < question.after or (question.peek is not None and peek is None):
@@ -129,7 +131,7 @@ class Questions:
         question.older = make(question, prompt, older)
         question.prefill = older_prefill(question, older, state.text.image_pad)
 
-    def _ask_over(self, question: Question) -> None:
+    def _ask_over(self, question: AnswerRequest) -> None:
         """The older groups are written, or some of them: then ask over them."""
         prefill, branch = question.prefill, question.older
         assert prefill is not None, "expected a prefill"
@@ -142,14 +144,14 @@ class Questions:
         question.older = None
         self._ask(question, branch)
 
-    def _ask(self, question: Question, branch: Branch) -> None:
+    def _ask(self, question: AnswerRequest, branch: Branch) -> None:
         """Read the prompt on a branch that holds all the answer may see."""
         state, peek = self._state, question.encoded
         vision_VD = peek.vision_tokens if peek is not None else None
         question.prefill = ChunkedPrefill(branch.context, [Chunk(branch.prompt, vision_VD)], state.text.image_pad)
         question.wording = TokenStream(state.model.config, state.text, question.sampling)
         question.emit(
-            Started(
+            AnswerStarted(
                 window=branch.span_s,
                 group_ids=branch.group_ids,
                 zero_s=branch.zero_s,

@@ -33,7 +33,7 @@ from ov2.engine.score_request import ScoreRequest
 from ov2.engine.scoring import Scoring
 from ov2.engine.settings import LEAST_STEP_TOKENS, EngineSettings
 from ov2.engine.state import EngineState, WorkQueue
-from ov2.engine.stream_state import Question, StreamState
+from ov2.engine.stream_state import AnswerRequest, StreamState
 from ov2.engine.watchers import Watchers
 from ov2.engine.work import PendingGroup, Recalled
 from ov2.engine.yes_no import YesNoScorer
@@ -45,7 +45,7 @@ from ov2.segment import EncodedGroup
 from ov2.session_settings import SessionSettings
 from ov2.text import TextTokenizer
 
-_Encoded = Question | Recalled | PendingGroup | ScoreRequest
+_Encoded = AnswerRequest | Recalled | PendingGroup | ScoreRequest
 """What may bring canvases."""
 
 log = logging.getLogger(__name__)
@@ -104,7 +104,7 @@ class Scheduler:
             return
         self._groups.append(stream, arrival)
 
-    def ask(self, question: Question) -> None:
+    def ask(self, question: AnswerRequest) -> None:
         """A question waits for its turn, and for the groups before it."""
         if question.stream.closed:
             self._questions.end(question, "failed", _closed(question.stream))
@@ -252,7 +252,7 @@ class Scheduler:
 
     def _leave_out(self, one: _Encoded, error: Exception) -> None:
         """What cannot be encoded even alone."""
-        if isinstance(one, Question):
+        if isinstance(one, AnswerRequest):
             self._questions.end(one, "failed", error)
         elif isinstance(one, Recalled):
             self._questions.give_up(one, error)

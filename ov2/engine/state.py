@@ -16,7 +16,7 @@ from ov2.engine.figures import EngineStats, Tally, percentiles_ms
 from ov2.engine.prefill import ChunkedPrefill
 from ov2.engine.score_request import ScoreRequest
 from ov2.engine.settings import EngineSettings
-from ov2.engine.stream_state import Question, StreamState
+from ov2.engine.stream_state import AnswerRequest, StreamState
 from ov2.kv_sequence import KVSequence
 from ov2.model import OV2Model
 from ov2.pages import PagePool
@@ -60,7 +60,7 @@ class EngineState:
     barrier: Barrier
     is_pool_shared: bool = False
     streams: dict[str, StreamState] = field(default_factory=dict)
-    running: list[Question] = field(default_factory=list)
+    running: list[AnswerRequest] = field(default_factory=list)
     tally: Tally = field(default_factory=Tally)
     turn: int = 0
 

@@ -11,7 +11,7 @@ from concurrent.futures import Future
 from typing import TypeVar
 
 from ov2.engine.scheduler import Scheduler
-from ov2.engine.stream_state import Question, StreamState
+from ov2.engine.stream_state import AnswerRequest, StreamState
 from ov2.engine.work import Output
 
 Result = TypeVar("Result")
@@ -49,7 +49,7 @@ class Stepper:
             self._step()
         return outputs.get()
 
-    def cancel(self, question: Question) -> None:
+    def cancel(self, question: AnswerRequest) -> None:
         """Its pages come back at once; or at the next step, where a reply is collected in the middle of one."""
         question.cancelled = True
         if not self._is_stepping:

@@ -11,16 +11,16 @@ import queue
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future
 from types import TracebackType
-from typing import Protocol, TypeVar
+from typing import Protocol, TypeVar, Unpack
 
 from ov2.canvas import CanvasGroup
 from ov2.engine.scheduler import Scheduler
 from ov2.engine.score_request import ScoreRequest
-from ov2.engine.stream_state import Question, StreamState
-from ov2.engine.work import Ended, Output, PendingGroup, Recalled, Started
+from ov2.engine.stream_state import AnswerRequest, StreamState
+from ov2.engine.work import AnswerEnded, AnswerStarted, Output, PendingGroup, Recalled
 from ov2.errors import ClosedError, PromptError, SessionError
 from ov2.prompt import question_tokens
-from ov2.sampling import Sampling
+from ov2.sampling import Sampling, SamplingOptions
 from ov2.segment import EncodedGroup
 from ov2.session_settings import Limits
 from ov2.text import TextTokenizer
@@ -44,7 +44,7 @@ class Driver(Protocol):
 
     def next_output(self, outputs: queue.SimpleQueue[Output]) -> Output: ...
 
-    def cancel(self, question: Question) -> None: ...
+    def cancel(self, question: AnswerRequest) -> None: ...
 
     def take_question(self) -> None: ...
 
@@ -102,22 +102,19 @@ class Stream:
         until_s: float | None = None,
         recalled: Sequence[CanvasGroup] = (),
         beside: bool = False,
-        max_tokens: int = 64,
-        temperature: float = 0.0,
-        top_p: float = 1.0,
-        seed: int | None = None,
-        min_tokens: int = 0,
+        **options: Unpack[SamplingOptions],
     ) -> Reply:
         """Ask on a branch that sees the groups appended before, the still-open group `peek`, and the question; the stream stays as it is.
 
         `since_s`, `until_s`: only groups of the window that end later, and begin earlier. `recalled`: older groups in order of time, which
         are read instead of the window, with times from the first of them; `beside` the window, in the room that `recall_tokens`
-        keeps, where it is true. Returns at once; iterate over the reply for pieces of text. Raises `PromptError`
+        keeps, where it is true. `options`: fields of `Sampling`. Returns at once; iterate over the reply for
+        pieces of text. Raises `PromptError`
         when the question is empty or the sampling is out of range, `CapacityError` when too many wait; a question that does not fit
         beside the window fails when it is read.
         """
         outputs: queue.SimpleQueue[Output] = queue.SimpleQueue()
-        sampling = Sampling(max_tokens=max_tokens, min_tokens=min_tokens, temperature=temperature, top_p=top_p, seed=seed)
+        sampling = Sampling(**options)
         return Reply(
             self.submit(
                 question, outputs.put, sampling, peek=peek, since_s=since_s, until_s=until_s, recalled=recalled, beside=beside
@@ -137,7 +134,7 @@ class Stream:
         until_s: float | None = None,
         recalled: Sequence[CanvasGroup] = (),
         beside: bool = False,
-    ) -> Question:
+    ) -> AnswerRequest:
         """`ask` for callers with an event loop: `emit` is called on the device's thread, which must not be held up."""
         tail = question_tokens(self._text, question)
         sampling = sampling or Sampling()
@@ -149,7 +146,7 @@ class Stream:
         engine = self._engine
 
         def emit_and_count(item: Output) -> None:
-            if isinstance(item, Ended):
+            if isinstance(item, AnswerEnded):
                 engine.end_question()
             try:
                 emit(item)
@@ -157,7 +154,7 @@ class Stream:
                 log.exception("stream %s: a listener failed, and its question with it", self.name)
                 asked.fail(error)
 
-        asked = Question(
+        asked = AnswerRequest(
             stream=self._state,
             tail=tail,
             sampling=sampling,
@@ -242,10 +239,10 @@ class Reply(Iterator[str]):
     first token, `finish_reason` (`stop`, `length`, `cancelled`). Iterating raises `PromptError` or `SessionError` when it failed.
     """
 
-    def __init__(self, question: Question, outputs: queue.SimpleQueue[Output], engine: Driver) -> None:
+    def __init__(self, question: AnswerRequest, outputs: queue.SimpleQueue[Output], engine: Driver) -> None:
         self._question, self._outputs, self._engine = question, outputs, engine
-        self.started: Started | None = None
-        self.ended: Ended | None = None
+        self.started: AnswerStarted | None = None
+        self.ended: AnswerEnded | None = None
         self.text = ""
 
     @property
@@ -289,7 +286,7 @@ class Reply(Iterator[str]):
                 return ""
             self.text += item
             return item
-        if isinstance(item, Started):
+        if isinstance(item, AnswerStarted):
             self.started = item
             return ""
         self.ended = item

@@ -71,7 +71,7 @@ class StreamState:
     window: Window
     waiting: deque[PendingGroup] = field(default_factory=deque)
     lost: deque[PendingGroup] = field(default_factory=deque)
-    questions: deque[Question] = field(default_factory=deque)
+    questions: deque[AnswerRequest] = field(default_factory=deque)
     max_waiting: int = 16
     num_taken: int = 0
     num_settled: int = 0
@@ -229,10 +229,10 @@ class StreamState:
 
 
 @dataclass(slots=True, eq=False, kw_only=True)
-class Question:
+class AnswerRequest:
     """A question, then its answer. `after`: groups of its stream that come first. `renewals`: how many there had been when it began to
     wait for one. `older`: the branch as it will be, while older groups are written for it. `cancelled` may be set by any thread;
-    `has_ended` once `Ended` was emitted; `error`: why it is to fail."""
+    `has_ended` once `AnswerEnded` was emitted; `error`: why it is to fail."""
 
     stream: StreamState
     tail: Sequence[int]

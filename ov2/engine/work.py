@@ -14,7 +14,7 @@ from ov2.segment import EncodedGroup
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Started:
+class AnswerStarted:
     """An answer begins. `window`: media seconds (start, end) that it sees, recalled groups included, None without a group; `group_ids`
     that it sees of the window; `num_recalled`: older groups that it sees; `zero_s`: media seconds of timestamp zero; `num_tokens` of
     what it sees; `prompt_tokens` read for this question alone; `queue_s` waited for a turn, `catch_up_s` for groups that came before
@@ -31,7 +31,7 @@ class Started:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Ended:
+class AnswerEnded:
     """An answer is over: `finish_reason` is `stop`, `length`, `cancelled` or `failed`; then `error` says why."""
 
     finish_reason: str
@@ -40,7 +40,7 @@ class Ended:
     error: Exception | None = None
 
 
-Output = Started | str | Ended
+Output = AnswerStarted | str | AnswerEnded
 """What becomes of a question: it begins, pieces of text, it is over."""
 
 

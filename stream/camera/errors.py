@@ -3,11 +3,12 @@
 ServiceError(StreamError), in `stream.errors`
 ├── QuestionError        a question that cannot be asked
 ├── NotReadyError        nothing has been seen yet, or the service is stopping: ask again
-└── CapacityError        as many questions or clips as are allowed are already there
+└── AtCapacityError      as many questions or clips as are allowed are already there
 """
 
 from __future__ import annotations
 
+from ov2.errors import ClosedError, PromptError, RequestError, RestartError
 from stream.errors import ServiceError
 
 RETRY_AFTER_S = 1
@@ -28,7 +29,7 @@ class NotReadyError(ServiceError):
     code = "not_ready"
 
 
-class CapacityError(ServiceError):
+class AtCapacityError(ServiceError):
     """As many questions, zones or clips as are allowed are already there."""
 
     status = 503
@@ -63,3 +64,24 @@ def no_group(camera: str) -> NotReadyError:
 def _too_early(camera: str, expected: str) -> NotReadyError:
     message = f"camera {camera}: expected {expected}, none has come yet; ask again"
     return NotReadyError(message, expected=expected, got="none yet", retry_after_s=RETRY_AFTER_S)
+
+
+def refusal(error: Exception) -> ServiceError:
+    """What of an error of the engine is told outside: of one that nobody expected, its kind alone."""
+    if isinstance(error, PromptError):
+        return unanswerable(error)
+    if isinstance(error, RequestError):
+        if isinstance(error.__cause__, ServiceError):
+            return error.__cause__
+        return ServiceError(
+            f"question: expected an answer, got {type(error.__cause__).__name__} on the way to it; the service's log says more",
+            expected="an answer",
+            got=type(error.__cause__).__name__,
+        )
+    if isinstance(error, RestartError):
+        return begun_again()
+    return stopping() if isinstance(error, ClosedError) else ServiceError(str(error))
+
+
+def unanswerable(error: PromptError) -> QuestionError:
+    return QuestionError(str(error), expected="a question that fits beside the window", setting="session.branch_tokens")

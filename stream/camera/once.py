@@ -33,8 +33,8 @@ def ask_source(
     Raises `SourceError` when it cannot be opened or shows nothing, `QuestionError` for a question that cannot be asked.
     """
     tokenizer = Tokenizer(settings_from(model.stream_settings.get("tokenizer", {})))
-    told: queue.SimpleQueue[Item] = queue.SimpleQueue()
-    question = Question(redact(url), text.strip(), sampling or Sampling(), told.put)
+    items: queue.SimpleQueue[Item] = queue.SimpleQueue()
+    question = Question(redact(url), text.strip(), sampling or Sampling(), lambda _, item: items.put(item))
     with Engine(model, EngineSettings(max_streams=1)) as engine:
         feed = CameraPipeline(redact(url), tokenizer, engine.open(redact(url)))
         with open_source(url) as source:
@@ -50,7 +50,7 @@ def ask_source(
         except NotReadyError:
             raise SourceError(f"{redact(url)}: expected at least one frame, got none") from None
         while True:
-            match told.get():
+            match items.get():
                 case Piece(piece):
                     yield piece
                 case Finished() as finished:

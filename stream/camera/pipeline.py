@@ -15,14 +15,13 @@ import time
 from collections import Counter, OrderedDict
 from collections.abc import Callable, Sequence
 from contextlib import suppress
+from functools import partial
 
 from ov2.canvas import CanvasGroup
 from ov2.engine import Stream
-from ov2.engine.work import Started as Begun
-from ov2.errors import CapacityError as EngineFull
-from ov2.errors import ClosedError, PromptError, SessionError
-from stream.camera.errors import RETRY_AFTER_S, CapacityError, nothing_seen, stopping
-from stream.camera.listener import Listener, unanswerable
+from ov2.engine.work import AnswerStarted
+from ov2.errors import CapacityError, ClosedError, PromptError, SessionError
+from stream.camera.errors import RETRY_AFTER_S, AtCapacityError, nothing_seen, stopping, unanswerable
 from stream.camera.question import Finished, LookedBack, Piece, Question, Seen, Started, Timings
 from stream.camera.recall import Recall, Recollection
 from stream.camera.recording import Recorder
@@ -131,8 +130,8 @@ class CameraPipeline:
         self._stream.wait()
 
     def ask(self, question: Question) -> None:
-        """Ask about this moment, or an earlier one; what becomes of it is told to the question. Raises `ServiceError` when that cannot
-        be."""
+        """Ask about this moment, or an earlier one; what becomes of it goes to the question's sink. Raises `ServiceError` when that
+        cannot be."""
         try:
             recalled = self._remember.look_back(question, now=self._clock(), media_zero=self._media_zero(), peek=self._peek)
         except ClosedError:
@@ -144,22 +143,22 @@ class CameraPipeline:
             peek = self._peek_for(question, recalled)
             if peek is None and not self._spans and not recalled.groups:
                 raise nothing_seen(self.name)
-            listener = Listener(question, lambda begun: self._seen(begun, peek, recalled))
+            seen = partial(self._seen, peek=peek, recalled=recalled)
             try:
-                asked = self._stream.submit(
+                request = self._stream.submit(
                     recalled.plan.question,
-                    listener.tell,
+                    lambda output: question.emit(output, seen),
                     question.sampling,
                     peek=peek,
                     since_s=recalled.since_s,
                     until_s=recalled.until_s,
                     recalled=recalled.groups,
                 )
-                question.follow(asked)
+                question.follow(request)
             except PromptError as error:
                 raise unanswerable(error) from error
-            except EngineFull as error:
-                raise CapacityError(
+            except CapacityError as error:
+                raise AtCapacityError(
                     str(error), expected="a free place", setting="server.max_questions", retry_after_s=RETRY_AFTER_S
                 ) from error
             except SessionError:  # closed, or failed for good
@@ -178,7 +177,7 @@ class CameraPipeline:
 
         `stream`, `through`: of somebody who follows this feed and sees only a part of its groups.
 
-        Raises `CapacityError` of the engine when it does not get to it in time, `PromptError` for a statement that does not fit.
+        Raises `CapacityError` when it does not get to it in time, `PromptError` for a statement that does not fit.
         """
         with self._lock:
             if self.is_paused:
@@ -250,10 +249,10 @@ class CameraPipeline:
         timings = Timings(queue_ms=0.0, catch_up_ms=took_ms, first_token_ms=took_ms, total_ms=took_ms)
         question.tell(Finished(NOT_SEEN, "not_seen", 0, seen, timings))
 
-    def _seen(self, begun: Begun, peek: CanvasGroup | None, recalled: Recollection) -> Seen:
+    def _seen(self, started: AnswerStarted, peek: CanvasGroup | None, recalled: Recollection) -> Seen:
         """What an answer could see, in media time and in wall time."""
         spans = [span_of(group) for group in recalled.groups]
-        spans += [span for group_id in begun.group_ids if (span := self._spans.get(group_id)) is not None]
+        spans += [span for group_id in started.group_ids if (span := self._spans.get(group_id)) is not None]
         spans += [span_of(peek)] if peek is not None else []
         if not spans:
             raise nothing_seen(self.name)
@@ -262,10 +261,10 @@ class CameraPipeline:
             looked_back=_looked_back(recalled),
             start_s=spans[0].start_s,
             end_s=last.end_s,
-            zero_s=begun.zero_s,
-            time_zero_s=last.wall_s - last.end_s + begun.zero_s,
+            zero_s=started.zero_s,
+            time_zero_s=last.wall_s - last.end_s + started.zero_s,
             frame_age_ms=max(0.0, (self._clock() - last.wall_s) * 1000),
-            num_tokens=begun.num_tokens,
+            num_tokens=started.num_tokens,
             evidence=merged(spans),
         )
 

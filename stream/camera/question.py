@@ -1,8 +1,8 @@
 """One question on its way: what is asked, and what comes back, piece by piece.
 
-In: a question from the event loop. Out: `Started`, then `Piece`s, then `Finished`; or `Refused` at any point. The device
-thread calls `tell` and nothing else; `Bridge` is the one way from there to the event loop. It holds at most one item per
-token, so it is bounded by the answer's own bound.
+In: a question from the event loop; what the engine emits of its answer, on the engine's thread. Out, to the question's sink: `Started`, then
+`Piece`s, then `Finished`; or `Refused` at any point. `Bridge` is the sink of callers with an event loop. It holds at most one item per token,
+so it is bounded by the answer's own bound.
 """
 
 from __future__ import annotations
@@ -14,8 +14,10 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from ov2.engine.stream_state import Question as Asked
+from ov2.engine.stream_state import AnswerRequest
+from ov2.engine.work import AnswerStarted, Output
 from ov2.sampling import Sampling
+from stream.camera.errors import refusal
 from stream.errors import ServiceError
 from stream.events.event import Evidence
 from stream.memory.plan import Mode
@@ -87,28 +89,55 @@ Item = Started | Piece | Finished | Refused
 
 @dataclass(slots=True, eq=False)
 class Question:
-    """Asked of one camera, about `times` where they are given. `cancel()` from any thread ends it at the next token."""
+    """Asked of one camera, about `times` where they are given. What becomes of it goes to `sink`, from the engine's thread. `cancel()` from any
+    thread ends it at the next token."""
 
     camera: str
     text: str
     sampling: Sampling
-    tell: Callable[[Item], None]
+    sink: Callable[[Question, Item], None]
     times: Times | None = None
     mode: Mode = "auto"
     id: str = field(default_factory=lambda: f"ans-{secrets.token_hex(8)}")
     asked_at: float = field(default_factory=time.perf_counter)
-    _asked: Asked | None = None
+    _request: AnswerRequest | None = None
     _cancelled: bool = False
+    _started: AnswerStarted | None = None
+    _seen: Seen | None = None
+    _pieces: list[str] = field(default_factory=list)
 
-    def follow(self, asked: Asked) -> None:
+    def tell(self, item: Item) -> None:
+        self.sink(self, item)
+
+    def emit(self, output: Output, seen: Callable[[AnswerStarted], Seen]) -> None:
+        """Tell what the engine emits. `seen`: what of the camera an answer sees."""
+        if isinstance(output, str):
+            self._pieces.append(output)
+            self.tell(Piece(output))
+        elif isinstance(output, AnswerStarted):
+            self._started, self._seen = output, seen(output)
+            self.tell(Started(self._seen))
+        elif output.error is not None:
+            self.tell(Refused(refusal(output.error)))
+        elif output.finish_reason != "cancelled" and self._started is not None and self._seen is not None:
+            timings = Timings(
+                queue_ms=1000 * self._started.queue_s,
+                catch_up_ms=1000 * self._started.catch_up_s,
+                first_token_ms=1000 * (output.first_token_s or 0.0),
+                total_ms=self.elapsed_ms(),
+            )
+            answer = "".join(self._pieces).strip()
+            self.tell(Finished(answer, output.finish_reason, output.num_tokens, self._seen, timings))
+
+    def follow(self, request: AnswerRequest) -> None:
         """Cancel this one as well."""
-        self._asked = asked
-        asked.cancelled = asked.cancelled or self._cancelled
+        self._request = request
+        request.cancelled = request.cancelled or self._cancelled
 
     def cancel(self) -> None:
         self._cancelled = True
-        if self._asked is not None:
-            self._asked.cancelled = True
+        if self._request is not None:
+            self._request.cancelled = True
 
     def elapsed_ms(self) -> float:
         return (time.perf_counter() - self.asked_at) * 1000
@@ -121,7 +150,8 @@ class Bridge:
         self._loop = asyncio.get_running_loop()
         self._items: asyncio.Queue[Item] = asyncio.Queue()
 
-    def put(self, item: Item) -> None:
+    def put(self, question: Question, item: Item) -> None:
+        """A question's sink."""
         with contextlib.suppress(RuntimeError):  # the loop has closed: nobody is left to tell
             self._loop.call_soon_threadsafe(self._items.put_nowait, item)
 

@@ -18,6 +18,7 @@ import av
 import numpy as np
 from av.sidedata.sidedata import SideDataContainer
 
+from ov2.log_limit import LogLimit
 from stream.codec.buffers import flat
 from stream.codec.codec import BlockGrids, Codec
 from stream.codec.codecs import codec_of, starts_decoding
@@ -33,7 +34,6 @@ MAX_REORDER = 32
 fields twice as many."""
 MAX_LOST = 1024
 """Packets without a picture kept for `take_lost`; the oldest go first."""
-_LOG_EVERY_S = 1.0
 _PICTURE_TYPES = {1: "I", 2: "P", 3: "B", 4: "S", 5: "SI", 6: "SP", 7: "BI"}
 """FFmpeg's AVPictureType."""
 STEP_BACK_S, LEAST_STEP_S = 2.0, 0.001
@@ -176,7 +176,6 @@ class Decoder:
         self._slices = (slices or SliceReader()) if with_macroblocks else None
         self._told_unread = False
         self._told_codec = False
-        self._monotonic = monotonic
         self._context: av.VideoCodecContext | None = None
         self._codec: Codec | None = None
         self._waiting: dict[int, tuple[Packet, SliceData | None]] = {}
@@ -184,7 +183,7 @@ class Decoder:
         self._lost: deque[Packet] = deque(maxlen=MAX_LOST)
         self._num_packets = 0
         self._started = False
-        self._next_log_s = 0.0
+        self._log_limit = LogLimit(monotonic=monotonic)
         self._unlogged: Counter[str] = Counter()
 
     def push(self, packet: Packet) -> list[DecodedFrame]:
@@ -296,9 +295,7 @@ class Decoder:
         self.skipped[reason] += 1
         self._unlogged[reason] += 1
         self._lost.append(packet)
-        now_s = self._monotonic()
-        if now_s >= self._next_log_s:
-            self._next_log_s = now_s + _LOG_EVERY_S
+        if self._log_limit.allows():
             counts = ", ".join(f"{count} {why}" for why, count in sorted(self._unlogged.items()))
             log.warning("%s: skipped %s at %.2f s", self._name or "decoder", counts, packet.media_s)
             self._unlogged.clear()

@@ -14,7 +14,7 @@ import re
 import types
 import typing
 from collections.abc import Iterator, Mapping
-from pathlib import Path as Folder
+from pathlib import Path
 from typing import Any
 
 from pydantic import BaseModel
@@ -29,7 +29,7 @@ LONGEST_NAME = 512
 """Of a variable that can name a setting."""
 LONGEST_SECRET_BYTES = 64 << 10
 
-Path = tuple[str, ...]
+KeyPath = tuple[str, ...]
 """Keys that lead to a setting."""
 
 log = logging.getLogger(__name__)
@@ -53,7 +53,7 @@ def is_model_map(annotation: Any) -> bool:
 
 
 def override(
-    document: dict[str, Any], environ: Mapping[str, str], root: type[BaseModel], origins: dict[Path, str]
+    document: dict[str, Any], environ: Mapping[str, str], root: type[BaseModel], origins: dict[KeyPath, str]
 ) -> dict[str, Any]:
     """`document` with every `OV2_...` variable that names a setting applied, and noted in `origins`, where what it replaces is forgotten.
     Others are warned about and left alone. Raises `SettingsError` for a value that is meant as a map or list and is none."""
@@ -72,7 +72,7 @@ def override(
     return document
 
 
-def fill_placeholders(value: Any, environ: Mapping[str, str], secrets: Folder, path: Path = ()) -> Any:
+def fill_placeholders(value: Any, environ: Mapping[str, str], secrets: Path, path: KeyPath = ()) -> Any:
     """`value` with every `{NAME}` in its texts replaced from the environment, or from the file NAME (or name) in `secrets`.
 
     Raises `SettingsError`, which names the setting, when neither has it."""
@@ -85,7 +85,7 @@ def fill_placeholders(value: Any, environ: Mapping[str, str], secrets: Folder, p
     return value
 
 
-def _look_up(name: str, environ: Mapping[str, str], secrets: Folder, path: Path) -> str:
+def _look_up(name: str, environ: Mapping[str, str], secrets: Path, path: KeyPath) -> str:
     if name in environ:
         return environ[name]
     setting = shown(".".join(path), 200)

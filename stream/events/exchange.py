@@ -11,16 +11,15 @@ import contextlib
 import hmac
 import logging
 import secrets
-import time
 from collections import Counter
 from dataclasses import dataclass, field, replace
 
+from ov2.log_limit import LogLimit
 from stream.errors import PacketError
 from stream.events.broker_client import BrokerClient, ClientLimits, matches
 from stream.events.credentials import Credentials
 from stream.events.mqtt_packets import Connect, Kind, Publish, Return, connack, read_packet
 
-LOG_EVERY_S = 1.0
 CLOSE_S = 1.0
 """Longest wait for connections that were taken to notice it."""
 FAREWELL_S = 2.0
@@ -55,7 +54,7 @@ class Exchange:
         self._tasks: set[asyncio.Task[None]] = set()
         self._retained: dict[str, Publish] = {}
         self._retained_bytes = 0
-        self._logged_s = -LOG_EVERY_S
+        self._log_limit = LogLimit()
 
     @property
     def num_clients(self) -> int:
@@ -174,9 +173,7 @@ class Exchange:
 
     def _refuse(self, reason: str, problem: str) -> None:
         self.refused[reason] += 1
-        now_s = time.monotonic()
-        if now_s - self._logged_s >= LOG_EVERY_S:
-            self._logged_s = now_s
+        if self._log_limit.allows():
             log.warning("%s (%d of this kind so far)", problem, self.refused[reason])
 
     async def close(self) -> None:

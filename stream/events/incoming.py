@@ -10,12 +10,12 @@ import asyncio
 import json
 import logging
 import re
-import time
 from collections import OrderedDict
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from ov2.log_limit import LogLimit
 from stream.errors import StreamError
 from stream.events.ending import end
 from stream.events.journal_entries import new_question_id
@@ -24,7 +24,6 @@ LARGEST_MESSAGE = 16 * 1024
 ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
 REMEMBERED = 1000
 """Ids of questions that were taken: one that is delivered twice is answered once."""
-LOG_EVERY_S = 1.0
 
 Ask = Callable[[str, str, str, Mapping[str, Any]], Awaitable[None]]
 """`await ask(id, camera, question, more)`: ask and record. Raises `StreamError` when it cannot be asked."""
@@ -74,7 +73,7 @@ class Incoming:
         self._running = asyncio.Semaphore(max_running)
         self._tasks: set[asyncio.Task[None]] = set()
         self._taken: OrderedDict[str, None] = OrderedDict()
-        self._logged_s = -LOG_EVERY_S
+        self._log_limit = LogLimit()
 
     def take(self, topic: str, payload: bytes, retained: bool) -> None:
         """One message. Retained ones, which come again at every reconnect, are no wish of now (the birth message is)."""
@@ -168,9 +167,7 @@ class Incoming:
 
     def _refuse(self, problem: str) -> None:
         self.num_refused += 1
-        now_s = time.monotonic()
-        if now_s - self._logged_s >= LOG_EVERY_S:
-            self._logged_s = now_s
+        if self._log_limit.allows():
             log.warning("mqtt: %s (%d refused so far)", problem[:300], self.num_refused)
 
 

@@ -10,7 +10,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-import random
 import time
 from collections import deque
 from collections.abc import Awaitable, Callable, Sequence
@@ -18,6 +17,7 @@ from typing import Any
 
 import aiomqtt
 
+from stream.backoff import Backoff
 from stream.errors import PublishError
 from stream.events.address import Broker
 from stream.events.ending import end
@@ -168,19 +168,16 @@ class MqttSink:
                 self._loop.call_soon_threadsafe(self._wake.set)
 
     async def _run(self) -> None:
-        backoff_s = BACKOFF_MIN_S
+        backoff = Backoff(first_s=BACKOFF_MIN_S, longest_s=BACKOFF_MAX_S, least_share=0.1, good_s=GOOD_CONNECTION_S)
         while not self._closing.is_set():
             began = time.monotonic()
             try:
                 await self._connection()
             except aiomqtt.MqttError as error:
-                if time.monotonic() - began > GOOD_CONNECTION_S:
-                    backoff_s = BACKOFF_MIN_S
+                backoff.lasted(time.monotonic() - began)
                 log.warning("mqtt %s: %s; trying again", self.broker, error)
-            wait_s = random.uniform(0.1, 1.0) * backoff_s
-            backoff_s = min(BACKOFF_MAX_S, 2 * backoff_s)
             with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(self._closing.wait(), wait_s)
+                await asyncio.wait_for(self._closing.wait(), backoff.pause_s())
 
     async def _connection(self) -> None:
         available = f"{self.prefix}/available"

@@ -10,12 +10,12 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-import random
-import time
 from collections import deque
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
+from ov2.log_limit import LogLimit
+from stream.backoff import Backoff
 from stream.errors import DeliveryRefusedError, JournalError, PublishError
 from stream.events.ending import end
 from stream.events.sink import Sink
@@ -24,7 +24,6 @@ from stream.journal.entry import position_of
 
 BACKOFF_MIN_S = 0.25
 BACKOFF_MAX_S = 30.0
-LOG_EVERY_S = 1.0
 BATCH = 64
 DROP_CHUNK = 1000
 READY_S = 0.05
@@ -76,7 +75,7 @@ class Outbox:
         self._progress = asyncio.Event()
         self._loop: asyncio.AbstractEventLoop | None = None
         self._tasks: list[asyncio.Task[None]] = []
-        self._logged_s = -LOG_EVERY_S
+        self._log_limit = LogLimit()
 
     def start(self) -> None:
         self._loop = asyncio.get_running_loop()
@@ -106,17 +105,16 @@ class Outbox:
 
     async def _main(self) -> None:
         await self._begin()
-        backoff_s = BACKOFF_MIN_S
+        backoff = Backoff(first_s=BACKOFF_MIN_S, longest_s=BACKOFF_MAX_S, least_share=0.1)
         while True:
             try:
                 await self._ready()
                 await self._round()
-                backoff_s = BACKOFF_MIN_S
+                backoff.succeeded()
             except (PublishError, JournalError) as error:
                 self._writer.set_live(self.sink.name, False)
                 self._log(error)
-                await self._pause(random.uniform(0.1, 1.0) * backoff_s)
-                backoff_s = min(BACKOFF_MAX_S, 2 * backoff_s)
+                await self._pause(backoff.pause_s())
 
     async def _begin(self) -> None:
         """Where the sink stopped last time. A journal that does not open is waited for, but not for ever: alerts are for now."""
@@ -269,7 +267,5 @@ class Outbox:
         self._writer.put("dropped", "", f"dropped-{self.sink.name}-{self._position}", body)
 
     def _log(self, error: Exception) -> None:
-        now_s = time.monotonic()
-        if now_s - self._logged_s >= LOG_EVERY_S:
-            self._logged_s = now_s
+        if self._log_limit.allows():
             log.warning("outbox %s: %s; trying again", self.sink.name, error)

@@ -6,12 +6,12 @@ In: rows that were met, files that were recovered. Out: counts, and a line for p
 from __future__ import annotations
 
 import logging
-import time
 from typing import NamedTuple
+
+from ov2.log_limit import LogLimit
 
 MOST_KNOWN = 10_000
 """Rows that are told apart; more are counted again each time they are met."""
-LOG_EVERY_S = 1.0
 log = logging.getLogger(__name__)
 
 
@@ -34,7 +34,7 @@ class Damage:
         self.num_lost = 0
         self._known: set[object] = set()
         self._last: Recovered | None = None
-        self._logged_s = -LOG_EVERY_S
+        self._log_limit = LogLimit()
 
     def row(self, address: str, name: object) -> None:
         """A row was left out. `name`: what it is told apart by."""
@@ -43,9 +43,7 @@ class Damage:
         if len(self._known) < MOST_KNOWN:
             self._known.add(name)
         self.num_rows += 1
-        now_s = time.monotonic()
-        if now_s - self._logged_s >= LOG_EVERY_S:
-            self._logged_s = now_s
+        if self._log_limit.allows():
             log.error("journal %s: %d damaged rows are left out", address, self.num_rows)
 
     def recovered(self, address: str, what: Recovered) -> None:

@@ -18,6 +18,7 @@ from dataclasses import dataclass, replace
 from itertools import chain, islice
 from typing import Any
 
+from ov2.log_limit import LogLimit
 from stream.errors import JournalError
 from stream.journal.clock import SteadyClock
 from stream.journal.entry import Entry, position_of
@@ -27,7 +28,6 @@ from stream.journal.losses import Losses
 LARGEST_WRITE = 500
 RECENT_ENTRIES = 1000
 """Written entries that readers get without the journal; who is further behind reads there. An entry takes some 5 kB of memory."""
-LOG_EVERY_S = 1.0
 FULL = "the memory that entries wait in was full (journal.held_entries)"
 
 log = logging.getLogger(__name__)
@@ -83,7 +83,7 @@ class Writer:
         self._dirty: set[str] = set()
         self._waiting: list[Callable[[], None]] = []
         self._closing = False
-        self._logged_s = -LOG_EVERY_S
+        self._log_limit = LogLimit()
         self._retain_at_s = 0.0
         self._thread = threading.Thread(target=self._main, name="journal", daemon=True)
 
@@ -294,9 +294,7 @@ class Writer:
             waiting, self._waiting = self._waiting, []
         for done in waiting:
             done()
-        now_s = time.monotonic()
-        if now_s - self._logged_s >= LOG_EVERY_S:
-            self._logged_s = now_s
+        if self._log_limit.allows():
             log.error("%s; %d entries wait in memory, %d were lost", error, len(self._pending), self.num_dropped)
         self.tell()
 

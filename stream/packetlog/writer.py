@@ -16,6 +16,7 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
+from ov2.log_limit import LogLimit
 from stream.packetlog.backlog import Backlog
 from stream.packetlog.entries import Entry, Hole, Recorded, Start, Steer, SteerAction
 from stream.packetlog.rolling import RollingFiles
@@ -26,7 +27,6 @@ log = logging.getLogger(__name__)
 
 SYNC_S = 1.0
 """How often what is written is brought to the disk: what a power cut may cost, about."""
-_LOG_EVERY_S = 1.0
 _IDLE_S = 60.0
 """How often an idle log looks whether its oldest segments are too old."""
 _TOO_MUCH = "the disk is too slow, or a packet larger than record.segment_bytes"
@@ -67,7 +67,8 @@ class PacketLogWriter:
         self._num_too_large = 0
         self._lost: Counter[str] = Counter()
         self._carried: list[Entry] = []
-        self._next_log_s = self._next_sync_s = monotonic()
+        self._log_limit = LogLimit(monotonic=monotonic)
+        self._next_sync_s = monotonic()
         self._unlogged: Counter[str] = Counter()
         self._seen_dropped = 0
         self._is_dirty = False
@@ -146,7 +147,7 @@ class PacketLogWriter:
                 self._tidy()
             self._tell()
         self._safely(self._files.close)
-        self._next_log_s = self._monotonic()
+        self._log_limit.reset()
         self._tell()
 
     def _patience_s(self) -> float:
@@ -184,9 +185,7 @@ class PacketLogWriter:
         num_dropped = self._backlog.num_dropped
         self._unlogged[_TOO_MUCH] += num_dropped - self._seen_dropped
         self._seen_dropped = num_dropped
-        now_s = self._monotonic()
-        if now_s >= self._next_log_s and (reasons := +self._unlogged):
-            self._next_log_s = now_s + _LOG_EVERY_S
+        if (reasons := +self._unlogged) and self._log_limit.allows():
             self._unlogged.clear()
             for why, num_packets in reasons.items():
                 log.warning("packet log %s: %d packets are not recorded (%s)", self.folder, num_packets, why)

@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 
-from stream.camera.camera import Camera
+from stream.camera.pipeline import CameraPipeline
 from stream.camera.snapshots import Snapshots
 from stream.errors import JournalError
 from stream.events.event import Change, Event, Evidence
@@ -30,14 +30,14 @@ LOOK_BACK = 1000
 
 
 class Alerts:
-    """`start` once everything else is there; `change` from any thread; `stop`. `watches` is set before the start."""
+    """`start` before the cameras; `change` from any thread; `stop`."""
 
-    watches: WatchKeeper
-
-    def __init__(self, cameras: Mapping[str, Camera], delivery: Delivery, data: Path, caption: str) -> None:
+    def __init__(
+        self, pipelines: Mapping[str, CameraPipeline], delivery: Delivery, watches: WatchKeeper, data: Path, caption: str
+    ) -> None:
         self.snapshots = Snapshots(data / "snapshots")
         self.captions = Captions(caption, self._captioned)
-        self._cameras, self._delivery = cameras, delivery
+        self._pipelines, self._delivery, self._watches = pipelines, delivery, watches
         self._unwatched: set[str] = set()
         self._untold: set[str] = set()
         self._pictured: set[str] = set()
@@ -48,21 +48,21 @@ class Alerts:
         self.captions.start()
         watched = self._under_way("watch")
         self._pictured.update(event.id for event in watched if event.has_snapshot)
-        self.watches.start(watched)
+        self._watches.start(watched)
         for event in self._under_way("boundary"):
             self._delivery.change(Change("end", event, replace(event, end_time=event.frame_time)))
-        for name in self._cameras:
+        for name in self._pipelines:
             self.announce(name)
 
     def stop(self) -> None:
-        self.watches.stop()
+        self._watches.stop()
         self.captions.stop()
 
     def boundary(self, change: Change) -> None:
         """What the packets tell is told, and looked at."""
         self.change(change)
         if change.type == "new":
-            self.watches.desk.hint(change.after.camera)
+            self._watches.judge.hint(change.after.camera)
 
     def change(self, change: Change) -> None:
         event = change.after
@@ -74,15 +74,15 @@ class Alerts:
             return
         self._delivery.change(self._with_media(change))
         if change.type == "new" and event.kind == "watch":
-            self.captions.ask(self._cameras[event.camera].feed, event)
+            self.captions.ask(self._pipelines[event.camera], event)
 
     def announce(self, name: str) -> None:
         """Tell MQTT what there is of a camera, and how it is."""
-        watches = self.watches.all(name)
+        watches = self._watches.all(name)
         described = [WatchDescription(name=each.name, label=each.settings.label or each.settings.sentence) for each in watches]
         self._delivery.describe(CameraDescription(name=name, watches=described, features=FEATURES))
         self._delivery.state(f"{name}/watching/state", "OFF" if name in self._unwatched else "ON")
-        self._delivery.state(f"{name}/session/state", "OFF" if self._cameras[name].feed.is_paused else "ON")
+        self._delivery.state(f"{name}/session/state", "OFF" if self._pipelines[name].is_paused else "ON")
         for each in watches:
             self._delivery.state(f"{name}/{each.name}/state", each.state.upper())
 
@@ -90,7 +90,7 @@ class Alerts:
         """`watching` off: what begins at a camera is not told. `session` off: the model sees nothing more of it."""
         assert feature in FEATURES
         if feature == "session":
-            self._cameras[name].feed.is_paused = not on
+            self._pipelines[name].is_paused = not on
         else:
             (self._unwatched.discard if on else self._unwatched.add)(name)
         self.announce(name)
@@ -103,15 +103,15 @@ class Alerts:
     def _with_media(self, change: Change) -> Change:
         """Says that there is a picture, and a clip; takes the picture at the beginning."""
         event = change.after
-        camera = self._cameras.get(event.camera)
-        if camera is None:
+        pipeline = self._pipelines.get(event.camera)
+        if pipeline is None:
             return change
-        if change.type == "new" and (picture := camera.feed.snapshot()) is not None:
+        if change.type == "new" and (picture := pipeline.snapshot()) is not None:
             if self.snapshots.put(event.id, picture):
                 self._pictured.add(event.id)
             if self._delivery.mqtt is not None:
                 self._delivery.mqtt.snapshot(event.camera, picture)
-        has_snapshot, has_clip = event.id in self._pictured, camera.feed.recorder is not None
+        has_snapshot, has_clip = event.id in self._pictured, pipeline.recorder is not None
         if change.type == "end":
             self._pictured.discard(event.id)
         before, after = (replace(each, has_snapshot=has_snapshot, has_clip=has_clip) for each in (change.before, event))
@@ -119,7 +119,7 @@ class Alerts:
 
     def _captioned(self, event: Event, caption: str) -> None:
         if event.watch is not None:
-            self.watches.desk.describe(event.camera, event.watch, event.id, caption)
+            self._watches.judge.describe(event.camera, event.watch, event.id, caption)
 
     def _under_way(self, kind: str) -> list[Event]:
         """Events of the journal that had not ended when it was written last."""

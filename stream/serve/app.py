@@ -51,7 +51,7 @@ def create_app(service: Service) -> FastAPI:
     app.add_middleware(BearerGuard, tokens=server.tokens, refused=service.refused, open_reads=server.open_reads)
     app.add_middleware(HostGuard, hosts={*server.hosts, server.host.lower()}, refused=service.refused)
     app.openapi = partial(_description, app)  # type: ignore[method-assign]
-    app.include_router(webrtc_routes(service.desk))
+    app.include_router(webrtc_routes(service.webrtc))
 
     @app.get("/v1/cameras")
     async def cameras() -> list[CameraStatus]:

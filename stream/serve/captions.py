@@ -58,14 +58,14 @@ class Captions:
         while (item := self._waiting.get()) is not None:
             feed, event = item
 
-            def tell(told: Item, event: Event = event) -> None:
-                if isinstance(told, Finished) and told.answer:
+            def sink(question: Question, item: Item, event: Event = event) -> None:
+                if isinstance(item, Finished) and item.answer:
                     self.counts["told"] += 1
-                    self._told(event, told.answer)
+                    self._told(event, item.answer)
 
             sampling = Sampling(max_tokens=LONGEST_TOKENS)
             try:
-                feed.ask(Question(event.camera, self._question, sampling, tell, None, "window"))
+                feed.ask(Question(event.camera, self._question, sampling, sink, None, "window"))
             except ServiceError as error:
                 self.counts["skipped"] += 1
                 log.debug("camera %s: event %s stays without a caption: %s", event.camera, event.id, error)

@@ -15,7 +15,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import BinaryIO, NamedTuple, TypeVar
 
-from stream.camera.errors import RETRY_AFTER_S, CapacityError
+from stream.camera.errors import RETRY_AFTER_S, AtCapacityError
 from stream.camera.recording import Recorder, Stretch
 from stream.config.sections import ClipOptions
 from stream.errors import PacketLogError, StretchError
@@ -165,9 +165,9 @@ class Clips:
         self._readers.shutdown(cancel_futures=True)
         self._cache.close()
 
-    def _full(self, reason: str, why: str, setting: str) -> CapacityError:
+    def _full(self, reason: str, why: str, setting: str) -> AtCapacityError:
         self.refused[reason] += 1
-        return CapacityError(
+        return AtCapacityError(
             f"clips: expected a free place, {why}; ask again, or set {setting}",
             expected="a free place",
             setting=setting,

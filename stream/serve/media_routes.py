@@ -14,9 +14,9 @@ from fastapi import APIRouter, Query, Request
 from fastapi.responses import Response
 from starlette.datastructures import Headers
 
+from stream import journal
 from stream.camera.errors import RETRY_AFTER_S, nothing_seen
 from stream.errors import JournalError
-from stream.journal import Query as Wanted
 from stream.refusals import Responses, refusals
 from stream.serve.clip_cache import ETAG_BYTES
 from stream.serve.clips import Asked
@@ -76,7 +76,7 @@ def media_routes(service: Service) -> APIRouter:
     async def event_clip(event_id: str, request: Request) -> Response:
         """An event, and a few seconds around it."""
         try:
-            wanted = Wanted(id=event_id, limit=1, newest_first=True)
+            wanted = journal.Query(id=event_id, limit=1, newest_first=True)
             page = await service.clips.read(service.delivery.writer.journal.page, wanted)
         except JournalError as error:
             raise UnreadableError(str(error), expected="a readable journal", retry_after_s=RETRY_AFTER_S) from error

@@ -45,7 +45,13 @@ class Service(Protocol):
     def remove_watch(self, camera: str, name: str) -> None: ...
 
     async def ask(
-        self, camera: str, request: AskRequest, tell: Callable[[Item], None], *, via: str = "http", name: str | None = None
+        self,
+        camera: str,
+        request: AskRequest,
+        sink: Callable[[Question, Item], None],
+        *,
+        via: str = "http",
+        name: str | None = None,
     ) -> Question: ...
 
 

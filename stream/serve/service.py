@@ -30,6 +30,7 @@ from stream.codec.evidence import warm_up
 from stream.config.configuration import CameraSettings, Config
 from stream.errors import RecallError, SettingsError
 from stream.events.ending import end
+from stream.events.event import Change
 from stream.events.journal_entries import new_question_id
 from stream.journal.live import LiveState
 from stream.memory import Memory, MemorySettings, Summariser
@@ -38,7 +39,7 @@ from stream.serve.alerts import Alerts
 from stream.serve.clips import Clips
 from stream.serve.delivery import Delivery
 from stream.serve.errors import UnknownCameraError
-from stream.serve.journaled_question import JournaledQuestion
+from stream.serve.journal_sink import JournalSink
 from stream.serve.mqtt_requests import MqttRequests
 from stream.serve.watches import WatchKeeper
 from stream.serve.wire import AskRequest, EngineStatus, ServiceStatus, WatchStatus
@@ -80,10 +81,10 @@ class Service:
     def __init__(self, config: Config, model: OV2Model, *, on_failure: Callable[[], None] = lambda: None) -> None:
         self.config = config
         self.refused: Counter[str] = Counter()
-        self.desk = WebRtcSessions(config.webrtc, limits=config.ingest.limits(), refused=self.refused)
+        self.webrtc = WebRtcSessions(config.webrtc, limits=config.ingest.limits(), refused=self.refused)
         self.clips = Clips(config.clips_folder, config.clips, refused=self.refused)
         for name, settings in config.cameras.items():
-            self._open_desk(name, settings)
+            self._open_webrtc(name, settings)
         self._model = model
         self._started_s = time.time()
         server = config.server
@@ -103,38 +104,38 @@ class Service:
         self._reporter: asyncio.Task[None] | None = None
         self._memories: list[Memory] = []
         try:
-            self._cameras: dict[str, Camera] = {}
-            self.alerts = Alerts(self._cameras, self.delivery, config.data, config.watches.caption)
-            self._cameras |= {name: self._camera(name, settings) for name, settings in config.cameras.items()}
-            self.watches = self.alerts.watches = WatchKeeper(
-                {name: camera.feed for name, camera in self._cameras.items()},
+            pipelines = {name: self._pipeline(name, settings) for name, settings in config.cameras.items()}
+            self.watches = WatchKeeper(
+                pipelines,
                 {name: dict(settings.watches) for name, settings in config.cameras.items()},
                 self._engine,
                 path=config.data / WATCHES_FILE,
-                on_change=self.alerts.change,
+                on_change=self._watch_changed,
                 zone_session=SessionSettings(**config.session.given),
                 max_zones=config.watches.max_zones,
                 every_s=config.watches.every_s,
                 share=config.watches.share,
             )
+            self.alerts = Alerts(pipelines, self.delivery, self.watches, config.data, config.watches.caption)
+            self._cameras = {name: self._camera(name, settings, pipelines[name]) for name, settings in config.cameras.items()}
         except BaseException:
             self._engine.close()
             for memory in self._memories:
                 memory.close()
             raise
 
-    def _open_desk(self, name: str, settings: CameraSettings) -> None:
+    def _open_webrtc(self, name: str, settings: CameraSettings) -> None:
         """Let browsers watch a camera, and publishers come to one that waits for them."""
-        self.desk.view(name)
+        self.webrtc.view(name)
         if self._is_published(settings):
             if find_spec("aiortc") is None:
                 raise SettingsError(f"cameras.{name}.url: whip needs aiortc; pip install 'ov2-live[webrtc]'")
-            self.desk.door(name)
+            self.webrtc.door(name)
 
     def _is_published(self, settings: CameraSettings) -> bool:
         return settings.enabled and parse_address(settings.url, listen=settings.listen).kind == "whip"
 
-    def _camera(self, name: str, settings: CameraSettings) -> Camera:
+    def _pipeline(self, name: str, settings: CameraSettings) -> CameraPipeline:
         trained = self._model.stream_settings.get("tokenizer", {})
         try:
             tokenizing = settings_from({**trained, **self.config.tokenizer.given, **settings.tokenizer.given})
@@ -145,20 +146,22 @@ class Service:
         recorder = None
         if settings.record is not None and settings.enabled:
             recorder = Recorder(name, settings.record.within(self.config.data), tokenizing)
-        limits = self.config.ingest.limits()
-        tokenizer = Tokenizer(tokenizing, max_picture_px=limits.max_picture_px)
+        tokenizer = Tokenizer(tokenizing, max_picture_px=self.config.ingest.limits().max_picture_px)
+        return CameraPipeline(name, tokenizer, stream, memory=self._memory(name), recorder=recorder)
+
+    def _camera(self, name: str, settings: CameraSettings, pipeline: CameraPipeline) -> Camera:
         return Camera(
             name,
             settings,
-            CameraPipeline(name, tokenizer, stream, memory=self._memory(name), recorder=recorder),
+            pipeline,
             on_event=self.alerts.boundary,
             on_state=self._status_changed,
             on_group=self._hint,
             on_away=self._away,
-            on_packet=self.desk.view(name).push,
-            door=self.desk.door(name) if self._is_published(settings) else None,
+            on_packet=self.webrtc.view(name).push,
+            door=self.webrtc.door(name) if self._is_published(settings) else None,
             policy=self.config.ingest.policy(),
-            limits=limits,
+            limits=self.config.ingest.limits(),
         )
 
     def _memory(self, name: str) -> Memory | None:
@@ -189,7 +192,7 @@ class Service:
         await _within(STOP_S, "watches", asyncio.to_thread(self.alerts.stop))
         for camera in self._cameras.values():
             camera.end()
-        await _within(STOP_S, "webrtc", self.desk.close())
+        await _within(STOP_S, "webrtc", self.webrtc.close())
         await _within(STOP_S, "clips", asyncio.to_thread(self.clips.close))
         await _within(STOP_S, "engine", asyncio.to_thread(self._engine.close))
         await _within(STOP_S, "cameras", *(asyncio.to_thread(camera.join) for camera in self._cameras.values()))
@@ -215,9 +218,15 @@ class Service:
         return self._engine.failure
 
     async def ask(
-        self, camera: str, request: AskRequest, tell: Callable[[Item], None], *, via: str = "http", name: str | None = None
+        self,
+        camera: str,
+        request: AskRequest,
+        sink: Callable[[Question, Item], None],
+        *,
+        via: str = "http",
+        name: str | None = None,
     ) -> Question:
-        """Queue a question; what becomes of it goes to the journal and to `tell`. Raises `ServiceError` when it cannot be asked."""
+        """Queue a question; what becomes of it goes to the journal and to `sink`. Raises `ServiceError` when it cannot be asked."""
         watched = self.camera(camera)
         text = request.question.strip()
         if not text:
@@ -232,10 +241,9 @@ class Service:
             )
         if not watched.num_frames and request.since is None and request.until is None:
             raise nothing_seen(camera)
-        recorded = JournaledQuestion(self.delivery, tell, via)
+        journaled = JournalSink(self.delivery, sink, via)
         ident = name or new_question_id()
-        question = Question(camera, text, request.sampling(), recorded.tell, self._times(request), request.recall, id=ident)
-        recorded.question = question
+        question = Question(camera, text, request.sampling(), journaled, self._times(request), request.recall, id=ident)
         await asyncio.to_thread(watched.feed.ask, question)
         return question
 
@@ -269,9 +277,9 @@ class Service:
             engine=EngineStatus.model_validate(self._engine.stats(), from_attributes=True),
             mqtt=self.delivery.broker_status(),
             journal=self.delivery.journal_status(),
-            webrtc=self.desk.figures(),
+            webrtc=self.webrtc.figures(),
             refused=dict(self.refused),
-            watches=dict(self.watches.desk.counts),
+            watches=dict(self.watches.judge.counts),
             damaged=self._damaged(),
         )
 
@@ -298,11 +306,14 @@ class Service:
         self.watches.remove(camera, name)
         self.alerts.withdrawn(camera, name)
 
+    def _watch_changed(self, change: Change) -> None:
+        self.alerts.change(change)
+
     def _hint(self, camera: Camera) -> None:
-        self.watches.desk.hint(camera.name)
+        self.watches.judge.hint(camera.name)
 
     def _away(self, camera: Camera) -> None:
-        self.watches.desk.away(camera.name)
+        self.watches.judge.away(camera.name)
 
     def _status_changed(self, camera: Camera) -> None:
         self.delivery.state(f"{camera.name}/status", MQTT_STATUS[camera.states.state])

@@ -1,6 +1,6 @@
-"""The watches of the service: those of the configuration file, those made while it runs, and the desk that judges them.
+"""The watches of the service: those of the configuration file, those made while it runs, and the judge of them.
 
-In: settings, from YAML, HTTP or MQTT. Out: a desk that is kept as they say; the state of every watch.
+In: settings, from YAML, HTTP or MQTT. Out: a judge that has just these; the state of every watch.
 """
 
 from __future__ import annotations
@@ -14,9 +14,9 @@ from itertools import count
 from pathlib import Path
 
 from ov2.engine import Engine
-from ov2.errors import CapacityError as EngineFull
+from ov2.errors import CapacityError
 from ov2.session_settings import SessionSettings
-from stream.camera.errors import RETRY_AFTER_S, CapacityError
+from stream.camera.errors import RETRY_AFTER_S, AtCapacityError
 from stream.camera.pipeline import CameraPipeline
 from stream.camera.zone_view import ZoneView
 from stream.events.event import Change, Event
@@ -56,12 +56,12 @@ class WatchKeeper:
         self._views: dict[tuple[str, tuple[Polygon, ...]], ZoneView] = {}
         self._numbers = count(1)
         self._store = WatchStore(path) if path is not None else None
-        self.desk = WatchJudge(self._eyes, on_change, every_s=every_s, share=share)
+        self.judge = WatchJudge(self._eyes, on_change, every_s=every_s, share=share)
         made = self._store.all() if self._store is not None else {}
         for camera in feeds:
             for name, settings in {**configured.get(camera, {}), **made.get(camera, {})}.items():
                 self._open_zone(camera, settings.zone)
-                self.desk.put(camera, name, settings)
+                self.judge.put(camera, name, settings)
         for camera in made.keys() - feeds.keys():
             log.warning("camera %s is not configured: its %d watches wait for it", camera, len(made[camera]))
 
@@ -72,16 +72,16 @@ class WatchKeeper:
 
     def start(self, under_way: Iterable[Event] = ()) -> None:
         """`under_way`: watch events that had not ended when the service did."""
-        self.desk.restore(under_way)
-        self.desk.start()
+        self.judge.restore(under_way)
+        self.judge.start()
 
     def stop(self) -> None:
-        self.desk.stop()
+        self.judge.stop()
 
     def put(self, camera: str, name: str, settings: WatchSettings) -> WatchStatus:
-        """Make or change a watch, and keep it. Raises `WatchError` for one too many, `CapacityError` for a zone too many, `UnkeptError` where
+        """Make or change a watch, and keep it. Raises `WatchError` for one too many, `AtCapacityError` for a zone too many, `UnkeptError` where
         it cannot be written down; then all is as it was."""
-        known = self.desk.watches(camera)
+        known = self.judge.watches(camera)
         if name not in known and len(known) >= MOST_PER_CAMERA:
             raise WatchError(
                 f"camera {camera}: expected at most {MOST_PER_CAMERA} watches, got one more; remove one, or ask less",
@@ -93,7 +93,7 @@ class WatchKeeper:
             if self._store is not None:
                 with _written_down(camera, name):
                     self._store.put(camera, name, settings)
-            self.desk.put(camera, name, settings)
+            self.judge.put(camera, name, settings)
         finally:
             self._close_zones(camera)
         return self.status(camera, name)
@@ -104,7 +104,7 @@ class WatchKeeper:
         if self._store is not None:
             with _written_down(camera, name):
                 self._store.remove(camera, name)
-        self.desk.take_off(camera, name)
+        self.judge.take_off(camera, name)
         self._close_zones(camera)
 
     def status(self, camera: str, name: str) -> WatchStatus:
@@ -112,7 +112,7 @@ class WatchKeeper:
         for one in self.all(camera):
             if one.name == name:
                 return one
-        known = ", ".join(self.desk.watches(camera)) or "none"
+        known = ", ".join(self.judge.watches(camera)) or "none"
         raise UnknownWatchError(
             f"camera {camera}: expected one of its watches ({known}), got {name[:64]!r}", expected=known, got=name[:64]
         )
@@ -130,34 +130,34 @@ class WatchKeeper:
                 settings=watch.settings,
             )
             for each in ([camera] if camera is not None else self._feeds)
-            for name, watch in self.desk.watches(each).items()
+            for name, watch in self.judge.watches(each).items()
         ]
 
     def _eyes(self, camera: str, zone: tuple[Polygon, ...]) -> CameraView | None:
         return self._views.get((camera, zone)) if zone else self._feeds[camera]
 
     def _open_zone(self, camera: str, zone: tuple[Polygon, ...]) -> None:
-        """Each zone has a window of its own. Raises `CapacityError`."""
+        """Each zone has a window of its own. Raises `AtCapacityError`."""
         with self._zones:
             if not zone or (camera, zone) in self._views:
                 return
             if len(self._views) >= self._max_zones:
-                raise CapacityError(
+                raise AtCapacityError(
                     f"camera {camera}: expected at most {self._max_zones} zones of all cameras, got one more; raise watches.max_zones",
                     expected=f"at most {self._max_zones} zones",
                     setting="watches.max_zones",
                 )
             try:
                 stream = self._engine.open(f"{camera}/zone{next(self._numbers)}", self._zone_session)
-            except EngineFull as error:
+            except CapacityError as error:
                 why = f"camera {camera}: no room for one more zone: {error}"
-                raise CapacityError(why, expected="a free place", setting="engine.num_pages") from error
+                raise AtCapacityError(why, expected="a free place", setting="engine.num_pages") from error
             self._views[camera, zone] = ZoneView(self._feeds[camera], stream, zone)
 
     def _close_zones(self, camera: str) -> None:
         """Zones that no watch looks at any more."""
         with self._zones:
-            wanted = {watch.settings.zone for watch in self.desk.watches(camera).values()}
+            wanted = {watch.settings.zone for watch in self.judge.watches(camera).values()}
             for key in [key for key in self._views if key[0] == camera and key[1] not in wanted]:
                 self._views.pop(key).close()
 

@@ -1,7 +1,7 @@
 """Where packets come from: files, cameras, publishers (docs/inputs.md)."""
 
+from stream.backoff import Backoff
 from stream.sources.address import parse_address, redact
-from stream.sources.backoff import Backoff
 from stream.sources.mailbox import Mailbox
 from stream.sources.mediaclock import MediaClock
 from stream.sources.options import OpenOptions

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import logging
+import multiprocessing.connection
 import socket
 import subprocess
 import sys
@@ -16,7 +17,6 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Mapping
-from multiprocessing.connection import Connection as Pipe
 from typing import Any
 
 from stream.errors import CodecError, SourceError, TooLargeError
@@ -48,7 +48,7 @@ class ReaderProcess:
                 pass_fds=[theirs.fileno()],
                 start_new_session=True,  # Ctrl-C is for the service, which ends its readers in order
             )
-        self._pipe: Pipe = Pipe(ours.detach())
+        self._pipe = multiprocessing.connection.Connection(ours.detach())
         self._ending = threading.Lock()
 
     def send(self, order: object) -> bool:

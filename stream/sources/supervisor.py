@@ -12,8 +12,8 @@ import time
 from collections import Counter
 from collections.abc import Callable
 
+from stream.backoff import Backoff
 from stream.errors import SourceError, StreamError, TooLargeError
-from stream.sources.backoff import Backoff
 from stream.sources.connection import Connection, Connector
 from stream.sources.mailbox import Mailbox
 from stream.sources.states import CameraState, StateMachine

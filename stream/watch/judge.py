@@ -1,4 +1,4 @@
-"""The desk where all watches are kept and judged, for all cameras.
+"""All watches of all cameras are kept and judged here.
 
 In: watches, from any thread; hints that something happened in front of a camera. Out: `Change`s of watch events. One thread judges, camera
 after camera, the sentences of a camera in one pass over its window and the group still open: every `every_s` seconds, at once when a
@@ -40,7 +40,7 @@ QUICKEST_S = 0.2
 
 
 class CameraView(Protocol):
-    """What the desk needs of a camera (`stream.camera.pipeline.Feed`, or one that sees a zone alone)."""
+    """What the judge needs of a camera (`stream.camera.pipeline.CameraPipeline`, or `stream.camera.zone_view.ZoneView`)."""
 
     def look(self, statements: Sequence[str], *, within_s: float | None = None, after_s: float = -math.inf) -> Look | None: ...
 
@@ -63,7 +63,7 @@ class Watch:
 
 @dataclass(slots=True)
 class CameraWatches:
-    """One camera of the desk. `due_s`, `judged_s` by the monotonic clock; `seen_s`: wall time of the newest frame judged."""
+    """One camera and its watches. `due_s`, `judged_s` by the monotonic clock; `seen_s`: wall time of the newest frame judged."""
 
     name: str
     watches: dict[str, Watch] = field(default_factory=dict)
@@ -78,7 +78,7 @@ class CameraWatches:
 
 class WatchJudge:
     """`start`; `put`, `take_off`, `hint` from any thread; `stop`. `eyes(camera, zone)` gives what looks at a camera, or at a zone of it; None
-    once nobody does any more."""
+    once no watch looks at that zone."""
 
     def __init__(
         self,
@@ -188,6 +188,8 @@ class WatchJudge:
     def _take_turn(self, camera: CameraWatches) -> None:
         began_s = self._monotonic()
         pause_s = began_s - camera.judged_s
+        with self._changed:  # before it is judged, so that a hint meanwhile makes the next judgement early
+            camera.judged_s, camera.due_s = began_s, began_s + self._every_s
         try:
             self._judge(camera)
         except Exception:  # the fault barrier between cameras
@@ -195,7 +197,6 @@ class WatchJudge:
             self.counts["failed"] += 1
         now_s = self._monotonic()
         self._free_s = now_s + (now_s - began_s) * (1 / self._share - 1)
-        camera.judged_s, camera.due_s = began_s, began_s + self._every_s
         self.counts["thinned"] += 2 * self._every_s < pause_s < FORGOTTEN_S
         self.counts["judged"] += 1
 

@@ -1,6 +1,6 @@
 """What a look at a camera told.
 
-In: nothing. Out: `Look`, made by a camera's feed and read by the desk of watches.
+In: nothing. Out: `Look`, made by a camera's pipeline and read by the judge of watches.
 """
 
 from __future__ import annotations

@@ -40,33 +40,33 @@ EMPTY: dict[str, Any] = {"status_code": HTTPStatus.NO_CONTENT, "response_class":
 EMPTY_SESSION: dict[str, Any] = EMPTY | {"responses": refusals(404)}
 
 
-def webrtc_routes(desk: WebRtcSessions) -> APIRouter:
+def webrtc_routes(sessions: WebRtcSessions) -> APIRouter:
     """`/whip/NAME` and `/whep/NAME`, the URLs of their sessions, `/publish/NAME` and `/live/NAME`."""
-    router = APIRouter(route_class=_answering(desk))
+    router = APIRouter(route_class=_answering(sessions))
 
     @router.post("/whip/{name}", **OFFER)
     async def publish(name: str, request: Request) -> Response:
         """Publish to a camera of `url: whip`: an SDP offer in, the answer out, the session's URL in Location."""
         _check_type(request, SDP)
-        desk.check_publish(name)
-        session, answer = await desk.publish(name, _holder(request), await _body(request, desk.settings))
-        return _created(request, session.id, session.etag, answer, desk.settings)
+        sessions.check_publish(name)
+        session, answer = await sessions.publish(name, _holder(request), await _body(request, sessions.settings))
+        return _created(request, session.id, session.etag, answer, sessions.settings)
 
     @router.post("/whep/{name}", **OFFER)
     async def watch(name: str, request: Request) -> Response:
         """Watch a camera: its own pictures, not encoded again."""
         _check_type(request, SDP)
-        desk.check_watch(name)
-        session, answer = await desk.watch(name, _holder(request), await _body(request, desk.settings))
-        return _created(request, session.id, session.etag, answer, desk.settings)
+        sessions.check_watch(name)
+        session, answer = await sessions.watch(name, _holder(request), await _body(request, sessions.settings))
+        return _created(request, session.id, session.etag, answer, sessions.settings)
 
     @router.patch("/whip/{name}/{secret}", **CHANGE)
     @router.patch("/whep/{name}/{secret}", **CHANGE)
     async def patch(name: str, secret: str, request: Request) -> Response:
         """Later ICE candidates, or ICE anew (RFC 9725 4.3)."""
-        session = desk.session(_kind(request), name, secret)
+        session = sessions.session(_kind(request), name, secret)
         _check_type(request, FRAGMENT)
-        answer = await desk.patch(session, request.headers.get("if-match"), await _body(request, desk.settings))
+        answer = await sessions.patch(session, request.headers.get("if-match"), await _body(request, sessions.settings))
         headers = {"ETag": session.etag}
         if answer is None:
             return Response(status_code=HTTPStatus.NO_CONTENT, headers=headers)
@@ -76,7 +76,7 @@ def webrtc_routes(desk: WebRtcSessions) -> APIRouter:
     @router.delete("/whep/{name}/{secret}", response_class=Response, responses=refusals(404))
     async def end(name: str, secret: str, request: Request) -> Response:
         """The end of a session."""
-        await desk.session(_kind(request), name, secret).end()
+        await sessions.session(_kind(request), name, secret).end()
         return Response(status_code=HTTPStatus.OK)
 
     @router.get("/whip/{name}", **EMPTY)
@@ -93,13 +93,15 @@ def webrtc_routes(desk: WebRtcSessions) -> APIRouter:
     @router.head("/whep/{name}/{secret}", **EMPTY_SESSION)
     async def nothing_more(name: str, secret: str, request: Request) -> Response:
         """The same of a session, while it runs."""
-        return Response(status_code=HTTPStatus.NO_CONTENT, headers={"ETag": desk.session(_kind(request), name, secret).etag})
+        return Response(
+            status_code=HTTPStatus.NO_CONTENT, headers={"ETag": sessions.session(_kind(request), name, secret).etag}
+        )
 
     @router.options("/whip/{name}", response_class=Response)
     @router.options("/whep/{name}", response_class=Response)
     async def options(name: str) -> Response:
         """What may be posted (RFC 9725 4.2), and to browsers, from where. Servers with a password are told with the answer alone."""
-        return Response(headers={"Accept-Post": SDP, **_links(desk.settings, secrets=False)})
+        return Response(headers={"Accept-Post": SDP, **_links(sessions.settings, secrets=False)})
 
     @router.options("/whip/{name}/{secret}", response_class=Response)
     @router.options("/whep/{name}/{secret}", response_class=Response)
@@ -120,7 +122,7 @@ def webrtc_routes(desk: WebRtcSessions) -> APIRouter:
     return router
 
 
-def _answering(desk: WebRtcSessions) -> type[APIRoute]:
+def _answering(sessions: WebRtcSessions) -> type[APIRoute]:
     """Routes that answer a `RefusalError` as JSON and count it, and tell browsers which origins may ask."""
 
     class Answering(APIRoute):
@@ -131,9 +133,9 @@ def _answering(desk: WebRtcSessions) -> type[APIRoute]:
                 try:
                     response = await handle(request)
                 except RefusalError as refusal:
-                    desk.refused[refusal.code] += 1
+                    sessions.refused[refusal.code] += 1
                     response = JSONResponse(refusal.body(), refusal.status, refusal.headers)
-                response.headers.update(_cross_origin(request, desk.settings))
+                response.headers.update(_cross_origin(request, sessions.settings))
                 return response
 
             return answer

@@ -208,7 +208,7 @@ class WebRtcSessions:
         return {each.camera: each for each in self._publishers.values()}
 
     def _check_here(self, session: Session) -> None:
-        """While its answer was made, a session may have ended, or the desk have closed."""
+        """While its answer was made, a session may have ended, or all of them have been closed."""
         if self._closed:
             raise stopping()
         if session.has_ended:

@@ -18,10 +18,9 @@ from waiting import until
 from ov2.engine import Engine, EngineSettings
 from ov2.model import OV2Model
 from stream.camera.backtest import BackTest, Judged, PacketClock
-from stream.camera.boundaries import Boundaries
 from stream.camera.pipeline import CameraPipeline
 from stream.config.configuration import ModelSettings
-from stream.events.boundary import BoundarySettings
+from stream.events.boundary import BoundaryDetector, BoundarySettings
 from stream.events.event import Change, Event
 from stream.serve.run import load_model
 from stream.sources import open_source
@@ -112,15 +111,16 @@ def test_the_back_test_tells_what_the_service_tells_of_the_same_packets(nano: OV
     with Engine(nano, EngineSettings(max_streams=1)) as engine:
         tokenizer = Tokenizer(settings_from(nano.stream_settings.get("tokenizer", {})))
         pipeline = CameraPipeline("front", tokenizer, engine.open("front"), clock=wall_s)
-        boundaries = Boundaries("front", BoundarySettings(), clock=wall_s)
+        boundary = BoundaryDetector("front", BoundarySettings(), clock=wall_s)
         judge = WatchJudge(view, told.append, every_s=every_s, share=1.0, clock=wall_s, monotonic=media_s)
         with open_source(str(film), clock=lambda: 1000.0) as packets:
             for packet in packets:
+                mean_qp = pipeline.mean_qp(packet)
                 groups = pipeline.push(packet)
                 pipeline.wait()
                 with lock:
                     clock.see(packet)
-                begun = any(change.type == "new" for change in boundaries.push(packet))
+                begun = any(change.type == "new" for change in boundary.push(packet, mean_qp))
                 if not num_judged:
                     judge.put("front", "car", settings)
                     judge.start()

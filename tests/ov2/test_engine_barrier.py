@@ -20,8 +20,8 @@ from ov2.canvas import CanvasGroup
 from ov2.engine import Engine, EngineSettings, Stream
 from ov2.engine.scheduler import Scheduler
 from ov2.engine.score_request import ScoreRequest
-from ov2.engine.stream_state import Question, StreamState
-from ov2.engine.work import Ended, Output, PendingGroup, Started
+from ov2.engine.stream_state import AnswerRequest, StreamState
+from ov2.engine.work import AnswerEnded, AnswerStarted, Output, PendingGroup
 from ov2.errors import ClosedError, PoolError, PromptError, RequestError, SessionError
 from ov2.pages import PagePool
 from ov2.prompt import question_tokens
@@ -176,13 +176,13 @@ def test_a_listener_that_raises_is_told_why_its_question_ended(engine: Engine, s
 
     def listen(item: Output) -> None:
         outputs.append(item)
-        if isinstance(item, Started):
+        if isinstance(item, AnswerStarted):
             raise KeyError("a listener's bug")
 
     stream.submit("Red?", listen)
-    until(lambda: isinstance(outputs[-1] if outputs else None, Ended))
+    until(lambda: isinstance(outputs[-1] if outputs else None, AnswerEnded))
     ended = outputs[-1]
-    assert isinstance(ended, Ended)
+    assert isinstance(ended, AnswerEnded)
     assert ended.finish_reason == "failed"
     assert isinstance(ended.error, RequestError)
     assert isinstance(ended.error.__cause__, KeyError)
@@ -279,7 +279,7 @@ def test_in_any_mixture_only_what_raises_fails_and_every_page_comes_back(
     for arrival, good in zip(arrivals, groups, strict=True):
         assert (arrival.future.exception() is None) is good
     for text, items in zip(asked, outputs, strict=True):
-        (ended,) = [item for item in items if isinstance(item, Ended)]
+        (ended,) = [item for item in items if isinstance(item, AnswerEnded)]
         assert (ended.error is None) is (text in ("Red?", "Blue?"))
     for text, request in zip(judged, requests, strict=True):
         assert (request.future.exception() is None) is (text == "Red?")
@@ -290,7 +290,7 @@ def test_in_any_mixture_only_what_raises_fails_and_every_page_comes_back(
 def _asked(scheduler: Scheduler, stream: StreamState, text: str) -> list[Output]:
     outputs: list[Output] = []
     scheduler.ask(
-        Question(stream=stream, tail=question_tokens(TEXT, text), sampling=Sampling(max_tokens=3), emit=outputs.append)
+        AnswerRequest(stream=stream, tail=question_tokens(TEXT, text), sampling=Sampling(max_tokens=3), emit=outputs.append)
     )
     return outputs
 

@@ -19,8 +19,8 @@ from ov2.engine.questions import Questions
 from ov2.engine.scheduler import Scheduler
 from ov2.engine.score_request import ScoredStatement, ScoreRequest
 from ov2.engine.scoring import Scoring
-from ov2.engine.stream_state import Question, StreamState
-from ov2.engine.work import Ended, Output, PendingGroup, Recalled
+from ov2.engine.stream_state import AnswerRequest, StreamState
+from ov2.engine.work import AnswerEnded, Output, PendingGroup, Recalled
 from ov2.model import OV2Model
 from ov2.prompt import question_tokens
 from ov2.sampling import Sampling
@@ -57,7 +57,7 @@ class AnyOrder(RuleBasedStateMachine):
         self.scheduler = Scheduler(MODEL, TEXT, engine, poison=True)
         self.streams: dict[str, StreamState] = {}
         self.now_s = dict.fromkeys(NAMES, 0.0)
-        self.questions: list[Question] = []
+        self.questions: list[AnswerRequest] = []
         self.outputs: dict[int, list[Output]] = {}
         self.requests: list[ScoreRequest] = []
         self.num_groups = 0
@@ -66,10 +66,10 @@ class AnyOrder(RuleBasedStateMachine):
     def _compare(self, queue: type[Questions] | type[Scoring]) -> None:
         written = queue.written
 
-        def compared(this: Any, work: Question | ScoredStatement, logits_W: torch.Tensor | None) -> None:
+        def compared(this: Any, work: AnswerRequest | ScoredStatement, logits_W: torch.Tensor | None) -> None:
             if logits_W is not None and work.prefill is not None:
                 own = work.prefill.context.segments[-1]
-                is_asked = isinstance(work, Question) and work.older is None
+                is_asked = isinstance(work, AnswerRequest) and work.older is None
                 expected = self.ledger.logits(own, work.encoded if is_asked else own.group)
                 assert (logits_W - expected).abs().max() < TOLERANCE
                 self.compared += 1
@@ -125,7 +125,7 @@ class AnyOrder(RuleBasedStateMachine):
         peek = made_group(1000 + self.num_groups, self.now_s[name], canvases=1) if with_peek else None
         for number in range(count):
             outputs: list[Output] = []
-            question = Question(
+            question = AnswerRequest(
                 stream=self.streams[name],
                 tail=question_tokens(TEXT, f"What {number}?"),
                 sampling=Sampling(max_tokens=max_tokens),
@@ -191,7 +191,7 @@ class AnyOrder(RuleBasedStateMachine):
             self.scheduler.step()
         assert not self.scheduler.has_work
         for question in self.questions:
-            ended = [item for item in self.outputs[id(question)] if isinstance(item, Ended)]
+            ended = [item for item in self.outputs[id(question)] if isinstance(item, AnswerEnded)]
             assert len(ended) == 1
         assert all(request.future.done() for request in self.requests)
         for stream in self.streams.values():

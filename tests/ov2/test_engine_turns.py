@@ -9,8 +9,8 @@ from engine_fixtures import LIMITS, WAIT_S, model, text
 from small_model import made_group
 
 from ov2.engine import Engine, EngineSettings, admission, scheduler
-from ov2.engine.stream_state import Question, StreamState
-from ov2.engine.work import Ended, Output, PendingGroup, Started
+from ov2.engine.stream_state import AnswerRequest, StreamState
+from ov2.engine.work import AnswerEnded, AnswerStarted, Output, PendingGroup
 from ov2.errors import SessionError
 from ov2.model import OV2Model
 from ov2.prompt import question_tokens
@@ -30,7 +30,7 @@ class _Outputs:
 
     def ask(self, name: str, stream: StreamState, max_tokens: int = 3) -> None:
         self._scheduler.ask(
-            Question(
+            AnswerRequest(
                 stream=stream,
                 tail=question_tokens(self._text, "Red?"),
                 sampling=Sampling(max_tokens=max_tokens, min_tokens=max_tokens),
@@ -55,7 +55,7 @@ def test_cameras_take_turns(model: OV2Model, text: TextTokenizer) -> None:
     while steps.has_work:
         steps.step()
         assert quiet.num_settled or busy.num_settled <= 2
-    order = outputs.names(Started)
+    order = outputs.names(AnswerStarted)
     assert len(order) == 6
     assert order.index("quiet") <= 1
 
@@ -73,7 +73,7 @@ def test_a_renewal_in_the_background_holds_up_no_answer(model: OV2Model, text: T
     while stream.renewal is None:
         steps.step()
     outputs.ask("front", stream)
-    while not outputs.names(Ended):
+    while not outputs.names(AnswerEnded):
         steps.step()
     assert stream.renewal is not None
     assert stream.window.num_renewals == 0

@@ -22,7 +22,7 @@ from hypothesis import strategies as st
 from service_fixtures import RunningService, Start, checkpoint, model, start, video  # noqa: F401
 from waiting import until
 
-from stream.camera.errors import CapacityError
+from stream.camera.errors import AtCapacityError
 from stream.camera.recording import Recorder, Stretch
 from stream.config.recording import RecordSettings
 from stream.config.sections import ClipOptions
@@ -267,7 +267,7 @@ def test_the_cache_keeps_its_bounds_and_an_open_clip_stays_readable(gated: Gated
         whole = await first.read(1 << 30, 0)
         assert len(whole) == first.cached.num_bytes
         second = await clips.open(asked(1, 2), gated)
-        with pytest.raises(CapacityError, match=r"clips\.max_mb"):
+        with pytest.raises(AtCapacityError, match=r"clips\.max_mb"):
             await clips.open(asked(4, 5), gated)
         anew = await clips.open(asked(0, 1), gated) if again.close() else first
         assert anew.cached.etag == first.cached.etag

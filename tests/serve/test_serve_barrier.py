@@ -27,6 +27,7 @@ HONEST = {"question": "who?", "max_tokens": 3}
 def model(checkpoint: Path) -> FailingModel:
     made = failing(load_model(ModelSettings(path=str(checkpoint))))
     made.bad_ids = byte_tokenizer().encode(BAD)
+    made.fault_ids = byte_tokenizer().encode("who?")
     return made
 
 

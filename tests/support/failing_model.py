@@ -21,13 +21,14 @@ WHITE = 255
 class FailingModel(OV2Model):
     """Raises `trouble` in a pass that holds the tokens `bad_ids` in a row, and a `ValueError` in the encoder for white canvases.
 
-    `faults`: raised by the next passes of the language model, one each. `nan_ids`: tokens that are no numbers to it."""
+    `faults`: raised by the next passes of the language model, one each; where there are `fault_ids`, by those that hold them in a row. `nan_ids`: tokens that are no numbers to it."""
 
     def __init__(self, config: OV2Config) -> None:
         super().__init__(config)
         self.bad_ids: Sequence[int] = ()
         self.trouble: Callable[[], Exception] = lambda: ValueError("these tokens")
         self.faults: deque[Exception] = deque()
+        self.fault_ids: Sequence[int] = ()
         self.nan_ids: Sequence[int] = ()
         self._ids: list[int] = []
 
@@ -47,7 +48,7 @@ class FailingModel(OV2Model):
         """It raises in the middle, when the first layer is written."""
 
         def attend_some(layer: int, q_THD: Tensor, k_TKD: Tensor, v_TKD: Tensor) -> Tensor:
-            if layer == 1 and self.faults:
+            if layer == 1 and self.faults and (not self.fault_ids or _holds(self._ids, self.fault_ids)):
                 raise self.faults.popleft()
             if layer == 1 and _holds(self._ids, self.bad_ids):
                 raise self.trouble()

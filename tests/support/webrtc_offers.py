@@ -1,5 +1,5 @@
 """Offers and fragments as a broken, or a hostile, client would send them. `python webrtc_offers.py --count 20000 --seed S` posts that many to a
-desk and patches the sessions that come of them. No test in here."""
+sessions and patches the sessions that come of them. No test in here."""
 
 from __future__ import annotations
 
@@ -148,17 +148,17 @@ def mutated(text: str, dice: random.Random) -> bytes:
 async def post(count: int, seed: int) -> Counter[str]:
     """What became of so many offers, by its name; `broken: ...` for what was neither taken nor refused."""
     dice, told = random.Random(seed), Counter[str]()
-    desk = WebRtcSessions()
-    desk.door("phone")
+    sessions = WebRtcSessions()
+    sessions.door("phone")
     loop = asyncio.get_running_loop()
     loop.set_exception_handler(lambda _, about: told.update([f"broken: later: {about.get('exception') or about['message']!r}"]))
     for _ in range(count):
         body = mutated(OFFER, dice)
         session = None
         try:
-            session, _ = await desk.publish("phone", "", body)
+            session, _ = await sessions.publish("phone", "", body)
             told["taken"] += 1
-            await desk.patch(session, session.etag, mutated(FRAGMENT, dice))
+            await sessions.patch(session, session.etag, mutated(FRAGMENT, dice))
             told["patched"] += 1
         except RefusalError as refusal:
             told[refusal.code] += 1
@@ -166,7 +166,7 @@ async def post(count: int, seed: int) -> Counter[str]:
             told[f"broken: {error!r}"[:150]] += 1
         if session is not None:
             await session.end()
-    await desk.close()
+    await sessions.close()
     return told
 
 

@@ -1,4 +1,4 @@
-"""Those who talk to a WHIP and WHEP desk: aiortc as a publisher and as a viewer. No test in here."""
+"""Those who talk to a WHIP and WHEP sessions: aiortc as a publisher and as a viewer. No test in here."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A WHIP and WHEP desk behind its real HTTP server, and what a camera's supervisor does with it. No test in here."""
+"""A WHIP and WHEP sessions behind its real HTTP server, and what a camera's supervisor does with it. No test in here."""
 
 from __future__ import annotations
 
@@ -64,7 +64,7 @@ async def _finish_tasks(patience_s: float) -> None:
 
 
 class Server:
-    """The desk with its routes on a free port. `door` names cameras that are published to, `view` others."""
+    """The sessions with its routes on a free port. `door` names cameras that are published to, `view` others."""
 
     def __init__(
         self,
@@ -75,14 +75,14 @@ class Server:
         **given: Any,
     ) -> None:
         self.refused: Counter[str] = Counter()
-        self.desk = WebRtcSessions(WebRtcSettings(**given), limits=limits, refused=self.refused)
+        self.sessions = WebRtcSessions(WebRtcSettings(**given), limits=limits, refused=self.refused)
         for name in doors:
-            self.desk.door(name)
+            self.sessions.door(name)
         for name in (*doors, *views):
-            self.desk.view(name)
+            self.sessions.view(name)
         app = FastAPI()
         app.add_middleware(BearerGuard, tokens=[SecretStr(token) for token in tokens], refused=self.refused)
-        app.include_router(webrtc_routes(self.desk))
+        app.include_router(webrtc_routes(self.sessions))
         self._server = uvicorn.Server(uvicorn.Config(app, port=0, log_config=None, lifespan="off", timeout_graceful_shutdown=1))
         self.loop = Loop()
         self._serving = self.loop.start(self._server.serve())
@@ -99,7 +99,7 @@ class Server:
         )
 
     def close(self) -> None:
-        self.loop.run(self.desk.close())
+        self.loop.run(self.sessions.close())
         self._server.should_exit = True
         self._serving.result(WAIT_S)
         self.loop.close()
@@ -113,9 +113,9 @@ class Reader:
         self.ends: list[str] = []
         self.num_connections = 0
         self.skipped: Counter[str] = Counter()
-        self._view = server.desk.view(name)
+        self._view = server.sessions.view(name)
         self._times = Timekeeper(Live())
-        self._door = server.desk.door(name)
+        self._door = server.sessions.door(name)
         self._thread = threading.Thread(target=self._read)
         self._thread.start()
 

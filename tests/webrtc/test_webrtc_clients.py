@@ -99,7 +99,7 @@ def test_a_browser_restarts_ice_and_pictures_go_on_over_the_new_path(serve: Serv
     page = publishing(chromium, server)
     shows(page, "Live")
     camera.wait(10)
-    session = next(iter(server.desk._publishers.values()))
+    session = next(iter(server.sessions._publishers.values()))
     old, tag = session.peer._transport._connection, session.etag
     page.evaluate("restartIce()")
     fresh = until(lambda: (now := session.peer._transport._connection) is not old and now)
@@ -132,7 +132,7 @@ def test_our_page_comes_back_by_itself_when_the_service_ends_its_session(serve: 
     camera = reader(server)
     page = publishing(chromium, server)
     camera.wait(10)
-    server.loop.run(next(iter(server.desk._publishers.values())).end())
+    server.loop.run(next(iter(server.sessions._publishers.values())).end())
     until(lambda: camera.num_connections == 2)
     shows(page, "Live")
 
@@ -147,7 +147,7 @@ def test_a_browser_watches_what_another_publishes(serve: Serve, reader: Read, ch
     shows(watching, "Live")
     watching.wait_for_function("() => document.getElementById('view').videoWidth === 640")
     watching.close()
-    until(lambda: server.desk.figures() == {"publishers": 1, "viewers": 0})
+    until(lambda: server.sessions.figures() == {"publishers": 1, "viewers": 0})
 
 
 def test_pages_run_under_their_content_policy_and_what_is_smuggled_into_them_does_not(

@@ -30,7 +30,7 @@ def connected(server: Server) -> WhipConnection:
     """The first publisher at the door."""
     while True:
         with contextlib.suppress(TimeoutError):
-            return server.desk.door("phone").connect()
+            return server.sessions.door("phone").connect()
 
 
 def media_s(samples: list[Sample]) -> float:
@@ -70,7 +70,7 @@ def test_many_publishers_at_once_keep_to_their_own_cameras(serve: Serve, publish
         publisher(server, f"/whip/{name}", track=Moving(*size))
     for name, camera in cameras.items():
         assert {(each.width, each.height) for each in camera.wait(30)} == {sizes[name]}
-    assert server.desk.figures()["publishers"] == 3
+    assert server.sessions.figures()["publishers"] == 3
 
 
 def test_a_publisher_that_vanishes_is_told_apart_from_one_that_leaves(serve: Serve, publisher: Publish, reader: Read) -> None:
@@ -94,7 +94,7 @@ def test_a_camera_that_closes_its_connection_ends_the_session(serve: Serve, publ
     connection = connected(server)
     assert connection.get(10) is not None
     connection.close()
-    until(lambda: server.desk.figures()["publishers"] == 0)
+    until(lambda: server.sessions.figures()["publishers"] == 0)
 
 
 def test_pictures_that_nobody_takes_are_dropped_and_counted(serve: Serve, publisher: Publish) -> None:
@@ -141,7 +141,7 @@ def test_a_loss_that_is_not_mended_leads_to_a_keyframe(serve: Serve, publisher: 
     assert asked
     broken = next(each for each in camera.samples[before:] if each.breaks)
     assert broken.is_key
-    connection = next(iter(server.desk._publishers.values())).connection
+    connection = next(iter(server.sessions._publishers.values())).connection
     assert connection.skipped["after_loss"] > 0
     assert len(decoded([broken])) == 1
 
@@ -186,9 +186,9 @@ def test_a_viewer_sees_the_publisher_without_encoding_anew(
     assert "a=sendonly" in viewer.answer.text
     until(lambda: len(viewer.frames) > 30)
     assert {(frame.width, frame.height) for frame in viewer.frames} == {(320, 240)}
-    assert server.desk.figures() == {"publishers": 1, "viewers": 1}
+    assert server.sessions.figures() == {"publishers": 1, "viewers": 1}
     assert server.request("DELETE", viewer.answer.headers["location"]).status_code == 200
-    assert server.desk.figures()["viewers"] == 0
+    assert server.sessions.figures()["viewers"] == 0
 
 
 def test_a_viewer_goes_on_when_the_publisher_comes_back(serve: Serve, publisher: Publish, reader: Read, watcher: Watch) -> None:
@@ -217,7 +217,7 @@ def test_viewers_too_many_are_told_to_come_back_and_one_that_closes_makes_room(
     assert (second.status_code, "retry-after" in second.headers) == (503, True)
     until(lambda: len(first.frames) > 1)
     first.loop.run(first.peer.close())
-    until(lambda: server.desk.figures()["viewers"] == 0)
+    until(lambda: server.sessions.figures()["viewers"] == 0)
     assert watcher(server).answer.status_code == 201
 
 
@@ -238,7 +238,7 @@ def test_a_viewer_that_lost_a_picture_has_the_publisher_make_a_keyframe(
 
 def test_a_camera_of_another_codec_is_refused_to_viewers(serve: Serve, watcher: Watch) -> None:
     server = serve()
-    view = server.desk.view("yard")
+    view = server.sessions.view("yard")
     view.codec, view._pushed_s = "hevc", time.monotonic()
     answer = watcher(server, "yard").answer
     assert answer.status_code == 409

@@ -61,7 +61,7 @@ def test_delete_ends_the_session_once(serve: Serve, publisher: Publish, reader: 
     assert phone.delete().status_code == 200
     until(lambda: camera.ends == [""])
     assert error(phone.delete())["code"] == "no_session"
-    assert server.desk.figures() == {"publishers": 0, "viewers": 0}
+    assert server.sessions.figures() == {"publishers": 0, "viewers": 0}
 
 
 @pytest.mark.parametrize(("closing", "status"), [(False, 404), (True, 503)])
@@ -74,12 +74,12 @@ def test_what_ends_while_its_answer_is_made_keeps_no_place(
 
     async def opened(session: Session, offer: Any) -> str:
         answer = await answered(session, offer)
-        await (server.desk.close() if closing else session.end("gone"))
+        await (server.sessions.close() if closing else session.end("gone"))
         return answer
 
     monkeypatch.setattr(Session, "open", opened)
     assert publisher(server).answer.status_code == status
-    assert server.desk.figures() == {"publishers": 0, "viewers": 0}
+    assert server.sessions.figures() == {"publishers": 0, "viewers": 0}
 
 
 def test_a_wrong_camera_is_refused_in_words(serve: Serve) -> None:
@@ -104,7 +104,7 @@ def test_an_offer_without_h264_is_told_what_to_set(serve: Serve, publisher: Publ
     assert answer.status_code == 406
     assert "H.264" in error(answer)["message"]
     assert error(answer)["got"] == "VP8"
-    assert server.desk.figures()["publishers"] == 0
+    assert server.sessions.figures()["publishers"] == 0
 
 
 @pytest.mark.parametrize("line", ["a=ice-ufrag:", "a=ice-pwd:", "a=fingerprint:", "a=setup:", "a=rtcp-mux", "m=video"])
@@ -116,8 +116,8 @@ def test_an_offer_that_lacks_a_part_is_refused_and_leaves_nothing(serve: Serve, 
     for offer in (cut, whole.offer.replace(line, line[:3])):
         told = server.post("/whip/phone", offer)
         assert (told.status_code, error(told)["code"]) == (422, "bad_sdp")
-    until(lambda: not server.desk._num_opening["publish"])
-    assert server.desk.figures()["publishers"] == 0
+    until(lambda: not server.sessions._num_opening["publish"])
+    assert server.sessions.figures()["publishers"] == 0
 
 
 def test_a_receiver_that_starts_while_its_session_ends_is_stopped_too(
@@ -168,7 +168,7 @@ def test_candidates_trickle_with_the_etag_and_other_patches_get_their_own_refusa
     def patch(body: str = candidates, **headers: str) -> httpx.Response:
         return server.request("PATCH", phone.session, content=body, headers={**FRAGMENT, **headers})
 
-    until(lambda: server.desk.session("whip", "phone", phone.session.rpartition("/")[2]).state.value == "connected")
+    until(lambda: server.sessions.session("whip", "phone", phone.session.rpartition("/")[2]).state.value == "connected")
     assert patch(**{"If-Match": tag}).status_code == 204
     assert patch(**{"If-Match": f'"other", {tag}'}).status_code == 204
     assert patch().status_code == 428
@@ -229,7 +229,7 @@ def test_the_same_token_takes_over_another_waits_until_the_first_is_gone(
     second = publisher(server, token="mine")
     assert second.answer.status_code == 201
     until(lambda: camera.num_connections == 2)
-    assert server.desk.figures()["publishers"] == 1
+    assert server.sessions.figures()["publishers"] == 1
     assert first.delete().status_code == 404
     second.vanish()
     until(lambda: publisher(server, token="theirs").answer.status_code == 201)
@@ -255,7 +255,7 @@ def test_ice_servers_are_told_and_their_passwords_only_with_an_answer(serve: Ser
     server = serve(ice_servers=[{"url": "turn:127.0.0.1:9?transport=udp", "username": "u", "password": "hush"}])
     assert "link" not in server.request("OPTIONS", "/whip/phone").headers
     assert 'credential="hush"' in publisher(server).answer.headers["link"]
-    assert "hush" not in repr(server.desk.settings)
+    assert "hush" not in repr(server.sessions.settings)
 
 
 def test_addresses_and_ports_are_those_that_are_set(serve: Serve, publisher: Publish, reader: Read) -> None:
@@ -271,11 +271,11 @@ def test_a_publisher_that_never_connects_is_ended(serve: Serve, publisher: Publi
     server = serve(connect_timeout_s=0.5)
     offer = publisher(server).offer
     assert server.post("/whip/phone", offer).status_code == 201
-    until(lambda: server.desk.figures()["publishers"] == 0)
+    until(lambda: server.sessions.figures()["publishers"] == 0)
 
 
 def test_while_stopping_nobody_is_let_in(serve: Serve) -> None:
     server = serve()
-    server.loop.run(server.desk.close())
+    server.loop.run(server.sessions.close())
     assert server.post("/whip/phone", AUDIO_ONLY).status_code == 503
     assert server.post("/whep/yard", AUDIO_ONLY).status_code == 503

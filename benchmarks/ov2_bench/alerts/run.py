@@ -78,13 +78,13 @@ async def run(
     done: Callable[[int], None] = lambda count: None,
 ) -> Result:
     """Film all seeds, so many at a time, and score what was told. Raises `RunError` when a process does not come up."""
+    from trainer.evaluate import matching
     from trainer.evaluate.alerts import Tally, score, true_events
-    from trainer.evaluate.matching import Tally as BoundaryTally
     from trainer.world import World
     from trainer.world.boundaries import visible_boundaries
 
     watches: dict[str, Tally] = {}
-    boundary = BoundaryTally()
+    boundary = matching.Tally()
     for first in range(0, len(seeds), cameras):
         batch = seeds[first : first + cameras]
         for seed, (zero_s, heard) in (await _film(batch, seconds, model, out / f"batch-{first:03d}")).items():
