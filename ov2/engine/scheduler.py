@@ -23,6 +23,8 @@ from ov2.canvas import CanvasGroup
 from ov2.encode import encode
 from ov2.engine.admission import admit
 from ov2.engine.barrier import Barrier, is_out_of_memory
+from ov2.engine.budget import StepBudget, no_memory
+from ov2.engine.canvas_encoder import CanvasEncoder
 from ov2.engine.figures import EngineStats
 from ov2.engine.graphs import DecodeGraphs
 from ov2.engine.groups import Groups
@@ -31,22 +33,19 @@ from ov2.engine.questions import Questions
 from ov2.engine.renewals import Renewals
 from ov2.engine.score_request import ScoreRequest
 from ov2.engine.scoring import Scoring
-from ov2.engine.settings import LEAST_STEP_TOKENS, EngineSettings
+from ov2.engine.settings import EngineSettings
 from ov2.engine.state import EngineState, WorkQueue
 from ov2.engine.stream_state import AnswerRequest, StreamState
 from ov2.engine.watchers import Watchers
-from ov2.engine.work import PendingGroup, Recalled
+from ov2.engine.work import PendingGroup
 from ov2.engine.yes_no import YesNoScorer
-from ov2.errors import ClosedError, SessionError
+from ov2.errors import ClosedError
 from ov2.forward import forward
 from ov2.model import OV2Model
 from ov2.pages import PagePool
 from ov2.segment import EncodedGroup
 from ov2.session_settings import SessionSettings
 from ov2.text import TextTokenizer
-
-_Encoded = AnswerRequest | Recalled | PendingGroup | ScoreRequest
-"""What may bring canvases."""
 
 log = logging.getLogger(__name__)
 
@@ -84,7 +83,8 @@ class Scheduler:
         self._parts = Parts(self._state, queues, self._renewals)
         self._watchers = Watchers()
         self._graphs = DecodeGraphs(model, pool) if model.device.type == "cuda" and settings.cuda_graphs else None
-        self._most_tokens = self._step_tokens = settings.tokens_of_a_step(model.device)
+        self._budget = StepBudget(self._state)
+        self._encoder = CanvasEncoder(self._state, self._budget, self._questions, self._groups, self._statements)
 
     @property
     def pool(self) -> PagePool:
@@ -113,7 +113,7 @@ class Scheduler:
         question.stream.questions.append(question)
 
     def judge(self, request: ScoreRequest) -> None:
-        """Scoring wait for their turn, and for the groups before them."""
+        """Statements wait for their turn, and for the groups before them."""
         if request.stream.closed:
             self._statements.end(request, _closed(request.stream))
             return
@@ -202,8 +202,8 @@ class Scheduler:
         self._statements.drop_late()
         self._questions.take_up()
         self._groups.take_up()
-        encoded = self._encode()
-        parts = self._parts.choose(self._step_tokens)
+        encoded = self._encoder.step()
+        parts = self._parts.choose(self._budget.tokens)
         if parts:
             self._run(parts)
         self._renewals.finish()
@@ -216,51 +216,6 @@ class Scheduler:
 
     def stats(self) -> EngineStats:
         return self._state.stats()
-
-    def _encode(self) -> bool:
-        """Canvases that are needed next through the vision tower, together: peeks first, then groups, up to a step's tokens."""
-        batch: list[_Encoded] = []
-        num_blocks = 0
-        wanted: list[_Encoded] = [*self._questions.peeks(), *self._groups.to_encode(), *self._statements.peeks()]
-        for one in wanted:
-            num_blocks += _canvases(one).num_blocks
-            if batch and num_blocks > self._step_tokens:
-                break
-            batch.append(one)
-        if not batch:
-            return False
-        self._encode_together(batch)
-        return True
-
-    def _encode_together(self, batch: Sequence[_Encoded]) -> None:
-        """When it raises, one by one: only those fail that raise by themselves."""
-        try:
-            for one, group in zip(batch, encode(self._state.model, [_canvases(one) for one in batch]), strict=True):
-                one.encoded = group
-            return
-        except Exception as error:  # noqa: BLE001  whatever it was, it belongs to one of them
-            failure = error
-        if is_out_of_memory(failure):
-            if self._shrink(shortage := _no_memory(failure)):
-                self._leave_out(batch[0], shortage)
-        elif len(batch) == 1:
-            self._leave_out(batch[0], self._state.barrier.contain(failure, "group"))
-        else:
-            self._state.barrier.require_usable(failure)
-            for one in batch:
-                self._encode_together([one])
-
-    def _leave_out(self, one: _Encoded, error: Exception) -> None:
-        """What cannot be encoded even alone."""
-        if isinstance(one, AnswerRequest):
-            self._questions.end(one, "failed", error)
-        elif isinstance(one, Recalled):
-            self._questions.give_up(one, error)
-        elif isinstance(one, ScoreRequest):
-            self._statements.end(one, error)
-        else:
-            for stream in [stream for stream in self._state.streams.values() if stream.arrival is one]:
-                self._groups.leave_out(stream, one, error)
 
     def _run(self, parts: Sequence[Part]) -> None:
         """One pass over all parts. When memory does not suffice, nothing is lost: the next steps are smaller. When it raises, the parts run
@@ -276,7 +231,7 @@ class Scheduler:
             part.prefill.context.cancel(part.scheduled)
         queue, work, _, _ = parts[-1]
         if is_out_of_memory(failure):
-            if self._shrink(shortage := _no_memory(failure)):
+            if self._budget.shrink(shortage := no_memory(failure)):
                 queue.failed(work, shortage)
         elif len(parts) == 1:
             queue.failed(work, self._state.barrier.contain(failure, queue.kind))
@@ -287,7 +242,7 @@ class Scheduler:
 
     def _written(self, parts: Sequence[Part], logits: Sequence[torch.Tensor | None]) -> None:
         """The pages hold them now."""
-        self._step_tokens = min(self._most_tokens, 2 * self._step_tokens)
+        self._budget.grow()
         for part in parts:
             part.prefill.commit(part.scheduled)
         for (queue, work, prefill, _), logits_W in zip(parts, logits, strict=True):
@@ -322,18 +277,6 @@ class Scheduler:
                 logits[index] = logits_W
         return logits
 
-    def _shrink(self, error: SessionError) -> bool:
-        """Memory has run out: renewals in the background go first, until somebody waits for them; then steps get smaller. True when
-        neither is left to do."""
-        self._state.tally.shed["out_of_memory"] += 1
-        if self._state.model.device.type == "cuda":
-            torch.cuda.empty_cache()
-        if self._state.drop_renewals(error):
-            return False
-        smallest = self._step_tokens <= LEAST_STEP_TOKENS
-        self._step_tokens = max(LEAST_STEP_TOKENS, self._step_tokens // 2)
-        return smallest
-
     def _audit(self) -> None:
         """Something raised that nobody expects: take back pages that nobody holds any more. Raises `PoolError` when somebody's are gone."""
         contexts = self._state.contexts(self._statements.waiting)
@@ -354,18 +297,6 @@ class Scheduler:
             self._graphs.forget()
         self._state.pool.reset()
         self._state.barrier.is_suspect = False
-
-
-def _canvases(one: _Encoded) -> CanvasGroup:
-    group = one.group if isinstance(one, PendingGroup | Recalled) else one.peek
-    assert isinstance(group, CanvasGroup), f"expected canvases, got {type(group).__name__}"
-    return group
-
-
-def _no_memory(cause: Exception) -> SessionError:
-    error = SessionError(f"out of memory: {cause}")
-    error.__cause__ = cause
-    return error
 
 
 def _closed(stream: StreamState) -> ClosedError:

@@ -11,7 +11,7 @@ from engine_fixtures import LIMITS, WAIT_S, engine, model, stream, text
 from small_model import made_group
 from waiting import until
 
-from ov2.engine import Engine, EngineSettings, Stream, admission, scheduler
+from ov2.engine import Engine, EngineSettings, Stream, admission, canvas_encoder
 from ov2.engine.settings import require_kernels
 from ov2.errors import CapacityError, CheckpointError, PromptError, SessionError
 from ov2.model import OV2Model
@@ -83,14 +83,14 @@ def test_when_the_device_is_behind_the_oldest_group_is_skipped(
     model: OV2Model, text: TextTokenizer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     reached, go_on = threading.Event(), threading.Event()
-    encode = scheduler.encode
+    encode = canvas_encoder.encode
 
     def slow(*arguments: Any) -> Any:
         reached.set()
         go_on.wait(WAIT_S)
         return encode(*arguments)
 
-    monkeypatch.setattr(scheduler, "encode", slow)
+    monkeypatch.setattr(canvas_encoder, "encode", slow)
     with Engine(model, EngineSettings(session=LIMITS, max_streams=1, max_waiting_groups=3), text=text) as engine:
         stream = engine.open("front")
         futures = [stream.append(made_group(0, 0.0))]

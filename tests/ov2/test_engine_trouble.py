@@ -13,7 +13,7 @@ from engine_fixtures import LIMITS, WAIT_S, engine, model, stream, text
 from small_model import made_group
 from waiting import until
 
-from ov2.engine import Engine, EngineSettings, Stream, scheduler
+from ov2.engine import Engine, EngineSettings, Stream, canvas_encoder, scheduler
 from ov2.engine.work import Output, PendingGroup
 from ov2.errors import PagesError, SessionError
 from ov2.model import OV2Model
@@ -64,7 +64,8 @@ def test_a_group_that_is_cancelled_while_it_waits_touches_nobody(engine: Engine,
 
 @pytest.mark.parametrize("where", ["forward", "encode"])
 def test_out_of_memory_is_survived(where: str, model: OV2Model, text: TextTokenizer, monkeypatch: pytest.MonkeyPatch) -> None:
-    works, left = getattr(scheduler, where), [5]
+    module = {"forward": scheduler, "encode": canvas_encoder}[where]
+    works, left = getattr(module, where), [5]
 
     def fail(*arguments: Any) -> Any:
         if left[0]:
@@ -74,7 +75,7 @@ def test_out_of_memory_is_survived(where: str, model: OV2Model, text: TextTokeni
 
     with Engine(model, EngineSettings(session=LIMITS, max_streams=1), text=text) as engine:
         stream = engine.open("front")
-        monkeypatch.setattr(scheduler, where, fail)
+        monkeypatch.setattr(module, where, fail)
         for index in range(6):
             stream.append(made_group(index, float(index)))
         assert "".join(stream.ask("Red?", max_tokens=6))

@@ -21,7 +21,8 @@ WHITE = 255
 class FailingModel(OV2Model):
     """Raises `trouble` in a pass that holds the tokens `bad_ids` in a row, and a `ValueError` in the encoder for white canvases.
 
-    `faults`: raised by the next passes of the language model, one each; where there are `fault_ids`, by those that hold them in a row. `nan_ids`: tokens that are no numbers to it."""
+    `faults`: raised by the next passes of the language model, one each; where there are `fault_ids`,
+    by those that hold them in a row. `nan_ids`: tokens that are no numbers to it."""
 
     def __init__(self, config: OV2Config) -> None:
         super().__init__(config)
