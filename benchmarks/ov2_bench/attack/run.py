@@ -38,7 +38,7 @@ from ov2_bench.testbed.ports import HOST, free_port
 CASES_A_MINUTE = 10_000
 SHARE = {TOKENS: 0.6, OPEN: 0.3}
 """Of the time. The rest is for flipped bits."""
-FIRST_ROUND_S = 120.0
+FIRST_ROUND_S = 360.0
 """How long a round is thought to take before one has been seen."""
 FIRST_FRAME_S = 60.0
 SHORT_HOLDS = 0.3

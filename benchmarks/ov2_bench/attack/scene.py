@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 HONEST = "honest questions"
 """Their name in the ledger."""
-WORKERS = 4
+WORKERS = 16
 
 
 class Scene:
