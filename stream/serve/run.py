@@ -8,7 +8,10 @@ when the model's thread died. What cannot start raises, the quick checks first: 
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import ctypes
 import gc
+import os
 import signal
 import sys
 from collections.abc import Callable
@@ -23,9 +26,14 @@ from stream.serve.listening import listen
 if TYPE_CHECKING:
     from ov2.model import OV2Model
 
+M_ARENA_MAX = -8
+"""Of glibc's malloc.h."""
+ARENAS = 2
+
 
 def serve(config: Config, *, ready: Callable[[str], None] = lambda line: None) -> int:
     """Serve until told to stop. `ready` gets one JSON line when the port answers."""
+    bound_arenas()
     with lock_data(config.data), listen(config.server.host, config.server.port) as listening:
         check_recordings(config.recording_folders, config.data)
         model = load_model(config.model)
@@ -41,6 +49,16 @@ def serve(config: Config, *, ready: Callable[[str], None] = lambda line: None) -
             return loop.run_until_complete(runner.run(signals=(signal.SIGTERM, signal.SIGINT)))
         finally:
             loop.close()
+
+
+def bound_arenas() -> None:
+    """glibc gives every thread that finds the others busy an arena of its own, up to eight for each core, and keeps what is freed in each of
+    them: memory then grows with the number of threads that were ever busy at once. Two are enough for threads that mostly hold Python's
+    lock. `MALLOC_ARENA_MAX` of the environment goes first; other C libraries have nothing of the kind."""
+    if "MALLOC_ARENA_MAX" in os.environ:
+        return
+    with contextlib.suppress(OSError, AttributeError):
+        ctypes.CDLL(None).mallopt(M_ARENA_MAX, ARENAS)
 
 
 def settle() -> None:
