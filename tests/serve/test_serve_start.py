@@ -112,7 +112,7 @@ def test_what_was_loaded_is_not_looked_through_by_the_collector_while_the_servic
     program = (
         "import gc, os, signal, sys\n"
         "from pathlib import Path\n"
-        "from stream.serve.config import load\n"
+        "from stream.config.configuration import load\n"
         "from stream.serve.run import serve\n"
         "def ready(line):\n"
         "    print(gc.get_freeze_count(), len(gc.get_objects()))\n"
