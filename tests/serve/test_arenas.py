@@ -31,5 +31,7 @@ libc.fflush(None)
 @pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="arenas are glibc's")
 def test_sixteen_busy_threads_share_two_arenas() -> None:
     environment = {name: value for name, value in os.environ.items() if name != "MALLOC_ARENA_MAX"}
-    told = subprocess.run([sys.executable, "-c", BUSY], env=environment, capture_output=True, text=True, check=True, timeout=120)
+    told = subprocess.run(
+        [sys.executable, "-c", BUSY], env=environment, capture_output=True, text=True, check=True, timeout=120
+    )
     assert 1 <= told.stdout.count("<heap nr=") <= 2, told.stdout[:2000]
