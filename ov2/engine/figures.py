@@ -6,8 +6,7 @@ In: counts and times from the scheduler. Out: a frozen snapshot.
 from __future__ import annotations
 
 from collections import Counter, deque
-from dataclasses import asdict, dataclass, field
-from typing import Any
+from dataclasses import dataclass, field
 
 REMEMBERED = 512
 """Newest times of each kind that percentiles are of."""
@@ -44,9 +43,6 @@ class EngineStats:
     first_token_ms: dict[str, float]
     append_ms: dict[str, float]
     busy_s: float
-
-    def as_dict(self) -> dict[str, Any]:
-        return asdict(self)
 
 
 @dataclass(slots=True)

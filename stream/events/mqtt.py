@@ -115,10 +115,6 @@ class MqttSink:
         """The picture of a camera's latest evidence."""
         self.state(f"{camera}/snapshot", jpeg)
 
-    def watch_state(self, camera: str, watch: str, on: bool) -> None:
-        """What a watch is now, for a start: entries of the journal change it."""
-        self.state(f"{camera}/{watch}/state", "ON" if on else "OFF")
-
     def announce(self, topic: str, payload: str | bytes) -> None:
         """The same for a topic that is not under the prefix."""
         self._retained.set(

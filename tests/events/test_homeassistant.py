@@ -180,7 +180,7 @@ def test_a_thousand_entities_survive_a_restart_of_the_broker_without_a_storm(
         for camera in cameras:
             sink.announce(DISCOVERY.topic(camera.name), DISCOVERY.payload(camera))
             for watch in camera.watches:
-                sink.watch_state(camera.name, watch.name, False)
+                sink.state(f"{camera.name}/{watch.name}/state", "OFF")
         await sink.ready()
         await asyncio.to_thread(mosquitto.stop)  # it keeps nothing
         await until(lambda: not sink.connected.is_set())
