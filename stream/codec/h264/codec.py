@@ -32,10 +32,10 @@ class _H264(Codec):
             return ()  # canonical units hold them in front
         return tuple(nal for nal in split_annexb(data) if nal[0] & TYPE_MASK in _SETS)
 
-    def new_parser(self) -> BlockParser:
+    def new_parser(self, *, with_vectors: bool = False) -> BlockParser:
         from stream.codec.h264.slice_data import MacroblockParser  # loads Numba, which reader processes do without
 
-        return MacroblockParser()
+        return MacroblockParser(with_vectors=with_vectors)
 
     def num_slices(self, data: bytes) -> int:
         return sum(1 for nal in split_annexb(data) if nal[0] & TYPE_MASK in _SLICES)

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from stream.codec.h264.slice_data.grid import SKIPPED
+from stream.codec.h264.slice_data.grid import INTRA, SKIPPED
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -64,6 +64,11 @@ class MacroblockFrame:
     def skipped(self) -> np.ndarray:
         skipped: np.ndarray = (self.kind & SKIPPED) != 0
         return skipped
+
+    @property
+    def intra(self) -> np.ndarray:
+        intra: np.ndarray = (self.kind & INTRA) != 0
+        return intra
 
     @property
     def is_whole(self) -> bool:

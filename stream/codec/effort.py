@@ -1,0 +1,137 @@
+"""Where in a picture its encoder does what it usually does not: vectors that agree with each other, and coefficients above each macroblock's
+own usual.
+
+In: slice data of P pictures, and the time since the picture that each refers to. Out: `Effort`, two strengths for every macroblock. No pixel is
+looked at.
+
+- *Moving*: sensor noise has vectors too, but they point anywhere. Their mean over a neighbourhood of 3 x 3 macroblocks and the newest pictures
+  is near zero where nothing moves and a speed where something does, at night as by day (docs/selection.md shows both).
+- *Spent*: sum of absolute levels times quantiser step, over the same neighbourhood, above its own running median by several of its own
+  deviations, and by more than the picture as a whole: a lamp, or the rate control after a keyframe, raises all of them.
+
+Both usuals are quantiles, so that what happens during less than a quarter of the time does not become usual; what goes on for longer, a tree in
+the wind, does.
+
+Shape letters: R and C, macroblock rows and columns.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from dataclasses import dataclass
+
+import numpy as np
+
+from stream.codec.codec import BlockGrids
+
+QUARTER_PEL = 4.0
+QP_STEP, QP_REFERENCE = 6.0, 26.0
+"""The quantiser step doubles every 6 QP (H.264 8.5.9); in units of the step at 26."""
+NEWEST_S, NEWEST_LEAST = 0.3, 3
+"""Pictures that the mean is taken over: those of so many seconds, and at least so many."""
+LEAST_SPEED = 4.0
+"""Pixels per second: of a person far away who strolls. Encoders give the noise of a dark picture less."""
+SPEED_RATIO = 2.0
+"""How many times its usual a speed has to be."""
+LEAST_DEVIATIONS = 5.0
+MEDIAN, UPPER, BUSY = 0.5, 0.75, 0.8
+"""Quantiles that are followed: of coefficients, of coefficients for their deviation, of speeds."""
+NORMAL_UPPER = 0.6745
+"""Deviations between the median and the upper quartile of a normal distribution."""
+LEAST_SPREAD_SHARE, LEAST_SPREAD = 0.25, 0.3
+"""Of the picture's typical spread, and levels at QP 26: where a macroblock hardly ever spends anything, one coefficient is no event."""
+RATE_PER_S = 0.1
+"""How fast quantiles follow, in deviations per second."""
+
+
+@dataclass(frozen=True, slots=True)
+class Effort:
+    """Of one picture: `moving` and `spent`, float32 [R, C] in [0, 1], zero where nothing unusual is."""
+
+    moving: np.ndarray
+    spent: np.ndarray
+
+    @property
+    def strength(self) -> np.ndarray:
+        """The stronger of the two, float32 [R, C]."""
+        strength: np.ndarray = np.maximum(self.moving, self.spent)
+        return strength
+
+    @property
+    def area(self) -> float:
+        """Macroblocks at work, as a share of the picture."""
+        return float(self.strength.mean())
+
+
+class _Quantile:
+    """A running quantile of every macroblock, by stochastic approximation."""
+
+    def __init__(self, start_RC: np.ndarray, share: float) -> None:
+        self.now_RC = start_RC.astype(np.float32)
+        self._share = np.float32(share)
+
+    def learn(self, values_RC: np.ndarray, step_RC: np.ndarray) -> None:
+        self.now_RC += step_RC * (self._share - (values_RC <= self.now_RC))
+
+
+class EffortMeter:
+    """`push` P pictures of one size in decode order; `restart` where the stream breaks."""
+
+    def __init__(self) -> None:
+        self.restart()
+
+    def restart(self) -> None:
+        """Nothing is known of what is usual."""
+        self._newest: deque[tuple[float, np.ndarray, np.ndarray, np.ndarray]] = deque()
+        self._num_seen = 0
+
+    def push(self, grids: BlockGrids, step_s: float) -> Effort:
+        """`step_s`: seconds since the picture that it refers to."""
+        assert grids.vectors is not None, "expected a parser that reads vectors"
+        intra_RC = grids.intra
+        vectors_RC2 = np.where(intra_RC[..., None], 0.0, grids.vectors.mean((2, 3), dtype=np.float32))
+        speed_RC2 = vectors_RC2 / np.float32(QUARTER_PEL * step_s)
+        spent_RC = np.where(intra_RC, 0.0, grids.levels * np.exp2((grids.qp - np.float32(QP_REFERENCE)) / np.float32(QP_STEP)))
+        if self._newest and self._newest[-1][1].shape != spent_RC.shape:
+            self.restart()
+        self._newest.append((step_s, _around(speed_RC2[..., 0]), _around(speed_RC2[..., 1]), _around(spent_RC)))
+        while len(self._newest) > NEWEST_LEAST and sum(each[0] for each in self._newest) - self._newest[0][0] >= NEWEST_S:
+            self._newest.popleft()
+        x_RC, y_RC, spent_RC = (np.mean([each[part] for each in self._newest], axis=0, dtype=np.float32) for part in (1, 2, 3))
+        return self._compare(np.hypot(x_RC, y_RC), spent_RC, step_s)
+
+    def _compare(self, speed_RC: np.ndarray, spent_RC: np.ndarray, step_s: float) -> Effort:
+        if not self._num_seen:
+            self._begin(spent_RC)
+        spread_RC = (self._upper.now_RC - self._median.now_RC) / np.float32(NORMAL_UPPER)
+        typical = float(np.median(spread_RC))
+        spread_RC = np.maximum(spread_RC, LEAST_SPREAD_SHARE * typical + LEAST_SPREAD).astype(np.float32)
+        deviations_RC = (spent_RC - self._median.now_RC) / spread_RC
+        deviations_RC -= max(0.0, float(np.median(deviations_RC)))
+        least_RC = np.maximum(LEAST_SPEED, SPEED_RATIO * self._speed.now_RC)
+        effort = Effort(
+            moving=np.clip(speed_RC / least_RC - 1, 0, 1).astype(np.float32),
+            spent=np.clip(deviations_RC / LEAST_DEVIATIONS - 1, 0, 1).astype(np.float32),
+        )
+        self._num_seen += 1
+        step = np.float32(max(RATE_PER_S * step_s, 1 / self._num_seen))
+        self._median.learn(spent_RC, step * spread_RC)
+        self._upper.learn(spent_RC, step * spread_RC)
+        self._speed.learn(speed_RC, step * np.maximum(self._speed.now_RC, 1.0))
+        return effort
+
+    def _begin(self, spent_RC: np.ndarray) -> None:
+        """Until macroblocks have usuals of their own, they share the picture's."""
+        median = float(np.median(spent_RC))
+        spread = float(np.median(np.abs(spent_RC - median))) / NORMAL_UPPER
+        self._median = _Quantile(np.full(spent_RC.shape, median), MEDIAN)
+        self._upper = _Quantile(np.full(spent_RC.shape, median + NORMAL_UPPER * spread), UPPER)
+        self._speed = _Quantile(np.zeros(spent_RC.shape), BUSY)
+
+
+def _around(values_RC: np.ndarray) -> np.ndarray:
+    """Mean over 3 x 3 macroblocks; at the edge, those outside count as the nearest inside. float32 [R, C]."""
+    padded = np.pad(values_RC.astype(np.float32), 1, mode="edge")
+    rows = padded[:-2] + padded[1:-1] + padded[2:]
+    around: np.ndarray = (rows[:, :-2] + rows[:, 1:-1] + rows[:, 2:]) / np.float32(9.0)
+    return around
