@@ -89,7 +89,7 @@ class BackTest:
             with closing(pipeline):
                 for packet in packets:
                     clock.see(packet)
-                    begun = any(change.type == "new" for change in boundary.push(packet, pipeline.mean_qp(packet)))
+                    begun = any(change.type == "new" for change in boundary.push(packet, *pipeline.seen_by_encoder(packet)))
                     if pipeline.push(packet) or begun:
                         judge.hint(self._camera)
                     for stream in streams:

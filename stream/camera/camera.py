@@ -178,7 +178,7 @@ class Camera:
         self._rate.push(packet.media_s)
         self.history.see_packet(packet)
         if self._boundary is not None:
-            self._tell(self._boundary.push(packet, self.feed.mean_qp(packet)))
+            self._tell(self._boundary.push(packet, *self.feed.seen_by_encoder(packet)))
         self._is_away = False
         self._taken_s = self._monotonic()
         self._late_s = max(0.0, self._clock() - packet.wall_s)

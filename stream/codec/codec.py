@@ -61,6 +61,8 @@ class BlockGrids(Protocol):
     @property
     def is_whole(self) -> bool: ...
 
+    def without_vectors(self) -> BlockGrids: ...
+
 
 class BlockParser(Protocol):
     """Reads the slice data of one stream. `push`: None where a packet holds no picture, or its parameter sets are not known."""
@@ -128,6 +130,10 @@ class Codec:
     def new_parser(self, *, with_vectors: bool = False) -> BlockParser:
         """A parser of one stream's slice data. Only where `has_bits`."""
         raise NotImplementedError(f"expected a codec whose slice data is read, got {self.name}")
+
+    def picture_type(self, data: bytes) -> str:
+        """P, B or I, by the header of a packet's first slice; empty where nobody reads it."""
+        return ""
 
     def num_slices(self, data: bytes) -> int:
         """Slices of a packet."""

@@ -9,10 +9,12 @@ looked at.
 - *Spent*: sum of absolute levels times quantiser step, over the same neighbourhood, above its own running median by several of its own
   deviations, and by more than the picture as a whole: a lamp, or the rate control after a keyframe, raises all of them.
 
+Pictures may be left out: nobody has to read all of them. The first `START_PICTURES` only say what is usual, and have no effort.
+
 Both usuals are quantiles, so that what happens during less than a quarter of the time does not become usual; what goes on for longer, a tree in
 the wind, does.
 
-Shape letters: R and C, macroblock rows and columns.
+Shape letters: R and C, macroblock rows and columns; P, first pictures.
 """
 
 from __future__ import annotations
@@ -27,8 +29,11 @@ from stream.codec.codec import BlockGrids
 QUARTER_PEL = 4.0
 QP_STEP, QP_REFERENCE = 6.0, 26.0
 """The quantiser step doubles every 6 QP (H.264 8.5.9); in units of the step at 26."""
-NEWEST_S, NEWEST_LEAST = 0.3, 3
+NEWEST_S, NEWEST_LEAST = 0.3, 2
 """Pictures that the mean is taken over: those of so many seconds, and at least so many."""
+START_PICTURES = 15
+"""Quantiles of these are where the running ones start: where a macroblock usually spends much, or nothing, is known from the first picture
+that is judged. Started from the whole picture's median, a textured wall at a held rate took half a minute."""
 LEAST_SPEED = 4.0
 """Pixels per second: of a person far away who strolls. Encoders give the noise of a dark picture less."""
 SPEED_RATIO = 2.0
@@ -83,26 +88,30 @@ class EffortMeter:
     def restart(self) -> None:
         """Nothing is known of what is usual."""
         self._newest: deque[tuple[float, np.ndarray, np.ndarray, np.ndarray]] = deque()
+        self._first: list[tuple[np.ndarray, np.ndarray]] = []
         self._num_seen = 0
 
-    def push(self, grids: BlockGrids, step_s: float) -> Effort:
-        """`step_s`: seconds since the picture that it refers to."""
+    def push(self, grids: BlockGrids, step_s: float, passed_s: float | None = None) -> Effort:
+        """`step_s`: seconds since the picture that it refers to. `passed_s`: since the one pushed before; the same by default."""
         assert grids.vectors is not None, "expected a parser that reads vectors"
+        passed_s = step_s if passed_s is None else passed_s
         intra_RC = grids.intra
         vectors_RC2 = np.where(intra_RC[..., None], 0.0, grids.vectors.mean((2, 3), dtype=np.float32))
         speed_RC2 = vectors_RC2 / np.float32(QUARTER_PEL * step_s)
         spent_RC = np.where(intra_RC, 0.0, grids.levels * np.exp2((grids.qp - np.float32(QP_REFERENCE)) / np.float32(QP_STEP)))
         if self._newest and self._newest[-1][1].shape != spent_RC.shape:
             self.restart()
-        self._newest.append((step_s, _around(speed_RC2[..., 0]), _around(speed_RC2[..., 1]), _around(spent_RC)))
+        self._newest.append((passed_s, _around(speed_RC2[..., 0]), _around(speed_RC2[..., 1]), _around(spent_RC)))
         while len(self._newest) > NEWEST_LEAST and sum(each[0] for each in self._newest) - self._newest[0][0] >= NEWEST_S:
             self._newest.popleft()
-        x_RC, y_RC, spent_RC = (np.mean([each[part] for each in self._newest], axis=0, dtype=np.float32) for part in (1, 2, 3))
-        return self._compare(np.hypot(x_RC, y_RC), spent_RC, step_s)
+        x_RC, y_RC, spent_RC = (np.stack(each).mean(0, dtype=np.float32) for each in list(zip(*self._newest, strict=True))[1:])
+        return self._compare(np.hypot(x_RC, y_RC), spent_RC, passed_s)
 
-    def _compare(self, speed_RC: np.ndarray, spent_RC: np.ndarray, step_s: float) -> Effort:
-        if not self._num_seen:
-            self._begin(spent_RC)
+    def _compare(self, speed_RC: np.ndarray, spent_RC: np.ndarray, passed_s: float) -> Effort:
+        self._num_seen += 1
+        if self._num_seen <= START_PICTURES:
+            self._begin(speed_RC, spent_RC)
+            return Effort(moving=np.zeros_like(spent_RC), spent=np.zeros_like(spent_RC))
         spread_RC = (self._upper.now_RC - self._median.now_RC) / np.float32(NORMAL_UPPER)
         typical = float(np.median(spread_RC))
         spread_RC = np.maximum(spread_RC, LEAST_SPREAD_SHARE * typical + LEAST_SPREAD).astype(np.float32)
@@ -113,20 +122,22 @@ class EffortMeter:
             moving=np.clip(speed_RC / least_RC - 1, 0, 1).astype(np.float32),
             spent=np.clip(deviations_RC / LEAST_DEVIATIONS - 1, 0, 1).astype(np.float32),
         )
-        self._num_seen += 1
-        step = np.float32(max(RATE_PER_S * step_s, 1 / self._num_seen))
+        step = np.float32(max(RATE_PER_S * passed_s, 1 / self._num_seen))
         self._median.learn(spent_RC, step * spread_RC)
         self._upper.learn(spent_RC, step * spread_RC)
         self._speed.learn(speed_RC, step * np.maximum(self._speed.now_RC, 1.0))
         return effort
 
-    def _begin(self, spent_RC: np.ndarray) -> None:
-        """Until macroblocks have usuals of their own, they share the picture's."""
-        median = float(np.median(spent_RC))
-        spread = float(np.median(np.abs(spent_RC - median))) / NORMAL_UPPER
-        self._median = _Quantile(np.full(spent_RC.shape, median), MEDIAN)
-        self._upper = _Quantile(np.full(spent_RC.shape, median + NORMAL_UPPER * spread), UPPER)
-        self._speed = _Quantile(np.zeros(spent_RC.shape), BUSY)
+    def _begin(self, speed_RC: np.ndarray, spent_RC: np.ndarray) -> None:
+        """One more of the first pictures; with the last of them the running quantiles start."""
+        self._first.append((speed_RC, spent_RC))
+        if len(self._first) < START_PICTURES:
+            return
+        speeds_PRC, spents_PRC = (np.stack(each) for each in zip(*self._first, strict=True))
+        self._median = _Quantile(np.quantile(spents_PRC, MEDIAN, axis=0), MEDIAN)
+        self._upper = _Quantile(np.quantile(spents_PRC, UPPER, axis=0), UPPER)
+        self._speed = _Quantile(np.quantile(speeds_PRC, BUSY, axis=0), BUSY)
+        self._first.clear()
 
 
 def _around(values_RC: np.ndarray) -> np.ndarray:

@@ -1,7 +1,11 @@
 """The alert that needs no model: a change in what the encoder spends, seen in the packets alone.
 
-In: packets in decode order, with their mean quantiser where somebody has read it. Out: `Change`s of boundary events. The cost
-stream is the mean log cost of the pictures that are not keyframes, in bins of a tenth of a second. Its level is the
+In: packets in decode order, with their mean quantiser and `Effort` where somebody has read them. Out: `Change`s of boundary events. There are
+two signs of a change. Where effort is read, `Regions` tell that something begins or ceases somewhere in the picture. And there is the cost
+of the whole picture; while effort is read and no macroblock is at work, only a huge change of it is believed, for noise and rate control
+make small ones all the time.
+
+The cost stream is the mean log cost of the pictures that are not keyframes, in bins of a tenth of a second. Its level is the
 mean since the last change, later a running one; its scale comes from the median step from bin to bin over the last third of a
 minute. Cumulative sums to both sides (Page, 1954) open an event as soon as the deviations of a few bins add up to `onset` scales:
 one bin when a lamp goes on, some for a small figure in a noisy picture. Then the level starts anew; an event ends when the new
@@ -23,8 +27,10 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from stream.codec.effort import Effort
 from stream.errors import SettingsError
 from stream.events.event import Change, Event, EventIds, Evidence
+from stream.events.regions import FEW_BLOCKS, Regions
 from stream.tokenizer.costs import COSTS, FrameCosts
 from stream.units import Packet
 
@@ -40,6 +46,12 @@ ECHO_SHARE = 0.25
 LOUD = 1.5
 """A bin in the wake of a keyframe counts when it is above the level by this many times `onset`."""
 
+SCORE_PER_LOG = 3.75
+"""What a region scores whose effort changes by a factor e: at the default onset, one is told that grows or shrinks by 3.3."""
+
+ALONE = 5.0
+"""A change of the whole picture's cost must be so many times `onset` where no macroblock is at work."""
+
 BIN_EDGE = 1e-6
 """Bins that a time may be early and still belong to the next: 0.3 s is in bin 3 of a tenth of a second."""
 
@@ -51,7 +63,7 @@ class BoundarySettings:
     - `cost`: bytes, log or complexity (`stream.tokenizer.costs`); complexity equals bytes where no quantiser is told.
       `scene_cut_ratio`: a keyframe this many times the running keyframe size counts with its excess (0: never; a fixed camera's
       keyframes tell what stands there, not what changed).
-    - `onset`: sum of deviations that opens an event; `slack`: deviation per bin that is nothing.
+    - `onset`: sum of deviations, or score of a region, that opens an event; `slack`: deviation per bin that is nothing.
     - `calm_s`: how long the sums must stay under half of `onset` to end it; `refractory_s`: least time from one change that is
       told to the next. `echo_s`: seconds after a keyframe that are left out.
     - `level_s`: time constant of the level; `scale_s`: memory of the scale; `warm_up_s`: bins seen before the first event.
@@ -81,7 +93,7 @@ class BoundarySettings:
 
 @dataclass(slots=True)
 class Bin:
-    """The packets of `bin_s` seconds. `echoes`: in the wake of a keyframe."""
+    """The packets of `bin_s` seconds. `echoes`: in the wake of a keyframe. `num_told`: of its frames, those that an event has already."""
 
     index: int
     start_wall_s: float
@@ -89,6 +101,7 @@ class Bin:
     total_height: float = 0.0
     num_costed: int = 0
     num_frames: int = 0
+    num_told: int = 0
     echoes: bool = False
 
 
@@ -181,6 +194,7 @@ class BoundaryDetector:
         self._costs = FrameCosts(self.settings.cost, self.settings.scene_cut_ratio)
         self._level = CostLevel(self.settings)
         self._wake = Wake(self.settings)
+        self._regions = Regions()
         self._bin: Bin | None = None
         self._since: Bin | None = None
         self._event: Event | None = None
@@ -188,9 +202,9 @@ class BoundaryDetector:
         self._restless = -1
         self._quiet_until = -1
 
-    def push(self, packet: Packet, mean_qp: float = math.nan) -> list[Change]:
-        """Count one packet. `mean_qp`: over its macroblocks, NaN where nobody has read it. Raises nothing: a packet out of order
-        falls into the bin that is open."""
+    def push(self, packet: Packet, mean_qp: float = math.nan, effort: Effort | None = None) -> list[Change]:
+        """Count one packet. `mean_qp`: over its macroblocks, NaN where nobody has read it; `effort`: None there. Raises nothing: a packet
+        out of order falls into the bin that is open."""
         changes = self.reset() if packet.discontinuity else []
         index = math.floor(packet.media_s / self.settings.bin_s + BIN_EDGE)
         if self._bin is None or index > self._bin.index:
@@ -207,6 +221,8 @@ class BoundaryDetector:
         if cost or not packet.is_key:
             here.total_height += self._height(cost)
             here.num_costed += 1
+        if effort is not None:
+            changes += self._compare(here, self._regions.push(packet.media_s, effort))
         return changes
 
     def reset(self) -> list[Change]:
@@ -216,7 +232,17 @@ class BoundaryDetector:
         self._quiet_until = -1
         self._level.restart()
         self._wake.restart()
+        self._regions.restart()
         return changes
+
+    def _compare(self, here: Bin, change: float) -> list[Change]:
+        """A region has changed by `change`, the logarithm of a ratio."""
+        score = SCORE_PER_LOG * abs(change)
+        if score < self.settings.onset or here.index < self._quiet_until:
+            return []
+        told = self._tell(here, here, score, "more" if change > 0 else "less")
+        here.num_told = here.num_frames
+        return [told]
 
     def _close(self, done: Bin) -> list[Change]:
         height = done.total_height / done.num_costed if done.num_costed else -math.inf
@@ -224,19 +250,20 @@ class BoundaryDetector:
             self._pass_over(done)
             return []
         total = self._level.push(height)
+        if total >= self.settings.onset and self._is_still(done) and total < ALONE * self.settings.onset:
+            self._level.restart()  # as after every other change, but for telling it
+            total = 0.0
+        if total >= self.settings.onset and done.index >= self._quiet_until:
+            since = _joined(self._since, done) if self._since else done
+            return [self._tell(since, done, total, "more" if self._level.up >= self._level.down else "less")]
         if self._event is not None:
             return self._go_on(self._event, done, total)
-        if total <= 0:
-            self._since = None
-            return []
-        self._since = _joined(self._since, done) if self._since else done
-        if total < self.settings.onset or done.index < self._quiet_until:
-            return []
-        self._event = self._told = self._open(self._since, total)
-        first_sign = replace(self._event, score=0.0, top_score=0.0)
-        self._since = None
-        self._begin_anew(done)
-        return [Change("new", first_sign, self._event)]
+        self._since = (_joined(self._since, done) if self._since else done) if total > 0 else None
+        return []
+
+    def _is_still(self, done: Bin) -> bool:
+        """Whether it is known that no macroblock is at work."""
+        return self._regions.is_known(done.index * self.settings.bin_s) and self._regions.num_blocks < FEW_BLOCKS
 
     def _height(self, cost: float) -> float:
         """A picture's cost on a log scale (`log` is on one already)."""
@@ -251,12 +278,27 @@ class BoundaryDetector:
 
     def _extended(self, event: Event, done: Bin) -> Event:
         seen = event.evidence[0]
+        num_frames = seen.frames + done.num_frames - done.num_told
         return replace(
             event,
             frame_time=done.end_wall_s,
             frame_age_ms=self._age_ms(done),
-            evidence=(replace(seen, end=done.end_wall_s, frames=seen.frames + done.num_frames),),
+            evidence=(replace(seen, end=done.end_wall_s, frames=num_frames),),
         )
+
+    def _tell(self, since: Bin, done: Bin, score: float, label: str) -> Change:
+        """A change that shows in bin `done`: it opens an event, or is news of the one that goes on."""
+        if self._event is None:
+            event = self._open(since, score, label)
+            change = Change("new", replace(event, score=0.0, top_score=0.0), event)
+        else:
+            assert self._told is not None
+            event = self._scored(self._extended(self._event, done), score)
+            change = Change("update", self._told, event)
+        self._event = self._told = event
+        self._since = None
+        self._begin_anew(done)
+        return change
 
     def _begin_anew(self, done: Bin) -> None:
         """A change was told with this bin."""
@@ -265,33 +307,31 @@ class BoundaryDetector:
         self._quiet_until = done.index + math.ceil(self.settings.refractory_s / self.settings.bin_s)
 
     def _go_on(self, event: Event, done: Bin, total: float) -> list[Change]:
-        assert self._told is not None
-        score = round(total, 2)
-        self._event = event = replace(self._extended(event, done), score=score, top_score=max(event.top_score, score))
-        if total >= self.settings.onset and done.index >= self._quiet_until:
-            self._begin_anew(done)
-            change = Change("update", self._told, event)
-            self._told = event
-            return [change]
+        """A bin of an event without news."""
+        self._event = event = self._scored(self._extended(event, done), total)
         if total >= self.settings.onset / 2:
             self._restless = done.index
         if (done.index - self._restless) * self.settings.bin_s < self.settings.calm_s:
             return []
         return [self._end(event)]
 
-    def _open(self, since: Bin, total: float) -> Event:
+    def _open(self, since: Bin, score: float, label: str) -> Event:
         return Event(
             id=self._ids.next(self._clock()),
             camera=self.camera,
             kind="boundary",
-            label="more" if self._level.up >= self._level.down else "less",
+            label=label,
             start_time=since.start_wall_s,
-            score=round(total, 2),
-            top_score=round(total, 2),
+            score=round(score, 2),
+            top_score=round(score, 2),
             frame_time=since.end_wall_s,
             frame_age_ms=self._age_ms(since),
             evidence=(Evidence(start=since.start_wall_s, end=since.end_wall_s, frames=since.num_frames),),
         )
+
+    def _scored(self, event: Event, score: float) -> Event:
+        score = round(score, 2)
+        return replace(event, score=score, top_score=max(event.top_score, score))
 
     def _end(self, event: Event) -> Change:
         assert self._told is not None

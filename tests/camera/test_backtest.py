@@ -115,12 +115,12 @@ def test_the_back_test_tells_what_the_service_tells_of_the_same_packets(nano: OV
         judge = WatchJudge(view, told.append, every_s=every_s, share=1.0, clock=wall_s, monotonic=media_s)
         with open_source(str(film), clock=lambda: 1000.0) as packets:
             for packet in packets:
-                mean_qp = pipeline.mean_qp(packet)
+                seen = pipeline.seen_by_encoder(packet)
                 groups = pipeline.push(packet)
                 pipeline.wait()
                 with lock:
                     clock.see(packet)
-                begun = any(change.type == "new" for change in boundary.push(packet, mean_qp))
+                begun = any(change.type == "new" for change in boundary.push(packet, *seen))
                 if not num_judged:
                     judge.put("front", "car", settings)
                     judge.start()

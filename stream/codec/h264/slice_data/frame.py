@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -74,3 +74,7 @@ class MacroblockFrame:
     def is_whole(self) -> bool:
         """Whether the grids can be relied on."""
         return not self.damaged and not self.refused
+
+    def without_vectors(self) -> MacroblockFrame:
+        """The same for those who keep many: vectors are nine tenths of it."""
+        return replace(self, vectors=None, references=None)
