@@ -21,30 +21,16 @@ from __future__ import annotations
 
 import math
 import time
-from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
-import numpy as np
-
 from stream.codec.effort import Effort
 from stream.errors import SettingsError
+from stream.events.cost_level import CostLevel, Wake
 from stream.events.event import Change, Event, EventIds, Evidence
 from stream.events.regions import FEW_BLOCKS, Regions
 from stream.tokenizer.costs import COSTS, FrameCosts
 from stream.units import Packet
-
-STEP_TO_SIGMA = 1.4826 / math.sqrt(2)
-"""Of independent normal values: standard deviation over the median size of the step from one to the next."""
-
-FEW_BINS = 6
-"""A scale from this many bins is taken twice as large: it may be far off."""
-
-ECHO_SHARE = 0.25
-"""No more than this part of the time between keyframes is left out after each."""
-
-LOUD = 1.5
-"""A bin in the wake of a keyframe counts when it is above the level by this many times `onset`."""
 
 SCORE_PER_LOG = 3.75
 """What a region scores whose effort changes by a factor e: at the default onset, one is told that grows or shrinks by 3.3."""
@@ -105,77 +91,6 @@ class Bin:
     echoes: bool = False
 
 
-class CostLevel:
-    """The running level and scale of a cost, and its deviations summed to both sides."""
-
-    def __init__(self, settings: BoundarySettings) -> None:
-        self._settings = settings
-        self._steps: deque[float] = deque(maxlen=max(1, round(settings.scale_s / settings.bin_s)))
-        self._gain = settings.bin_s / settings.level_s
-        self.restart()
-
-    def restart(self) -> None:
-        """A new level from here on. The scale stays."""
-        self._level = 0.0
-        self._num_bins = 0
-        self._last = 0.0
-        self.up = self.down = 0.0
-
-    @property
-    def warm(self) -> bool:
-        return len(self._steps) * self._settings.bin_s >= self._settings.warm_up_s
-
-    def push(self, cost: float) -> float:
-        """Take the next bin's cost. Returns the larger of the two sums, 0 while there is no level or no scale yet."""
-        self._num_bins += 1
-        if self._num_bins == 1:
-            self._level = self._last = cost
-            return 0.0
-        self._steps.append(abs(cost - self._last))
-        self._last = cost
-        young = math.sqrt((self._num_bins - 1) / self._num_bins)  # a level of few bins is itself uncertain
-        deviation = young * (cost - self._level) / self._scale()
-        self._level += (cost - self._level) * max(self._gain, 1 / self._num_bins)
-        if not self.warm:
-            return 0.0
-        self.up = max(0.0, self.up + deviation - self._settings.slack)
-        self.down = max(0.0, self.down - deviation - self._settings.slack)
-        return max(self.up, self.down)
-
-    def stands_out(self, cost: float) -> bool:
-        """Whether a cost is so far above the level that no keyframe explains it."""
-        known = self.warm and self._num_bins > 1
-        return known and cost - self._level > LOUD * self._settings.onset * self._scale()
-
-    def _scale(self) -> float:
-        uncertain = 1 + FEW_BINS / len(self._steps)
-        return max(STEP_TO_SIGMA * float(np.median(self._steps)) * uncertain, self._settings.floor)
-
-
-class Wake:
-    """Which bins lie in the wake of a keyframe."""
-
-    def __init__(self, settings: BoundarySettings) -> None:
-        self._settings = settings
-        self._key: int | None = None
-        self._most = math.inf
-
-    def restart(self) -> None:
-        self._key, self._most = None, math.inf
-
-    def see_key(self, index: int) -> None:
-        """A keyframe came in bin `index`."""
-        if self._key is not None and index > self._key:
-            self._most = ECHO_SHARE * (index - self._key)
-        self._key = index
-
-    def holds(self, index: int) -> bool:
-        """Whether the bin is left out: the keyframe's own is, for what stands with it."""
-        if self._key is None:
-            return False
-        return index - self._key < min(self._settings.echo_s / self._settings.bin_s, self._most)
-
-
 class BoundaryDetector:
     """`push(packet)` returns the changes that this packet makes certain; `reset()` ends what is open (a gap, the end)."""
 
@@ -195,6 +110,7 @@ class BoundaryDetector:
         self._level = CostLevel(self.settings)
         self._wake = Wake(self.settings)
         self._regions = Regions()
+        self._now_s = -math.inf
         self._bin: Bin | None = None
         self._since: Bin | None = None
         self._event: Event | None = None
@@ -206,6 +122,7 @@ class BoundaryDetector:
         """Count one packet. `mean_qp`: over its macroblocks, NaN where nobody has read it; `effort`: None there. Raises nothing: a packet
         out of order falls into the bin that is open."""
         changes = self.reset() if packet.discontinuity else []
+        self._now_s = packet.media_s
         index = math.floor(packet.media_s / self.settings.bin_s + BIN_EDGE)
         if self._bin is None or index > self._bin.index:
             if self._bin is not None:
@@ -250,8 +167,8 @@ class BoundaryDetector:
             self._pass_over(done)
             return []
         total = self._level.push(height)
-        if total >= self.settings.onset and self._is_still(done) and total < ALONE * self.settings.onset:
-            self._level.restart()  # as after every other change, but for telling it
+        if total >= self.settings.onset and not self._is_believed(done, total):
+            self._level.restart()
             total = 0.0
         if total >= self.settings.onset and done.index >= self._quiet_until:
             since = _joined(self._since, done) if self._since else done
@@ -261,9 +178,12 @@ class BoundaryDetector:
         self._since = (_joined(self._since, done) if self._since else done) if total > 0 else None
         return []
 
-    def _is_still(self, done: Bin) -> bool:
-        """Whether it is known that no macroblock is at work."""
-        return self._regions.is_known(done.index * self.settings.bin_s) and self._regions.num_blocks < FEW_BLOCKS
+    def _is_believed(self, done: Bin, total: float) -> bool:
+        """Where effort is read, a change of the cost has to have a place; and right after one was told, it belongs to that one."""
+        if not self._regions.is_known(self._now_s):
+            return True
+        is_still = self._regions.num_blocks < FEW_BLOCKS
+        return done.index >= self._quiet_until and (not is_still or total >= ALONE * self.settings.onset)
 
     def _height(self, cost: float) -> float:
         """A picture's cost on a log scale (`log` is on one already)."""
@@ -303,6 +223,7 @@ class BoundaryDetector:
     def _begin_anew(self, done: Bin) -> None:
         """A change was told with this bin."""
         self._level.restart()
+        self._regions.see_change(self._now_s)
         self._restless = done.index
         self._quiet_until = done.index + math.ceil(self.settings.refractory_s / self.settings.bin_s)
 

@@ -15,6 +15,7 @@ Shape letters: R and C, macroblock rows and columns.
 
 from __future__ import annotations
 
+import math
 from collections import deque
 
 import numpy as np
@@ -26,6 +27,8 @@ SPAN_S, LEAST_PICTURES = 0.8, 3
 """How far back places are seen, and pictures that there are at least, however far apart."""
 APART_S = 0.35
 """Least time from the pictures before to the newest one: `Effort` smears what it sees over nearly so long."""
+SETTLE_S = 0.3
+"""From a change that was told until the picture is a measure for the next one: what `Effort` smears has to be over."""
 AT_WORK = 0.5
 """Strength from which a macroblock is at work."""
 FEW_BLOCKS = 4.0
@@ -40,9 +43,15 @@ class Regions:
 
     def __init__(self) -> None:
         self._newest: deque[tuple[float, np.ndarray]] = deque()
+        self._settled_s = -math.inf
 
     def restart(self) -> None:
         self._newest.clear()
+        self._settled_s = -math.inf
+
+    def see_change(self, now_s: float) -> None:
+        """A change was told, by whichever sign: what was before it is no measure any more, or it would be told twice."""
+        self._settled_s = now_s + SETTLE_S - ROUNDING_S
 
     def push(self, now_s: float, effort: Effort) -> float:
         """Take a picture at media second `now_s`. Returns log(now / before) of the region that changed most, 0 where nothing is at work."""
@@ -52,7 +61,8 @@ class Regions:
         self._newest.append((now_s, at_work_RC))
         while len(self._newest) > LEAST_PICTURES and self._newest[0][0] < now_s - SPAN_S - ROUNDING_S:
             self._newest.popleft()
-        before = [each_RC for at_s, each_RC in self._newest if at_s < now_s - APART_S + ROUNDING_S]
+        until_s = now_s - APART_S + ROUNDING_S
+        before = [each_RC for at_s, each_RC in self._newest if self._settled_s <= at_s < until_s]
         if not before:
             return 0.0
         places_RC, num = connected(_grown(np.logical_or.reduce([each_RC > 0 for _, each_RC in self._newest])))
