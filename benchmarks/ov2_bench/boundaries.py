@@ -23,7 +23,7 @@ from trainer.evaluate.matching import Tally
 
 if TYPE_CHECKING:
     from stream.codec.effort import Effort
-    from stream.events.boundary import BoundarySettings
+    from stream.events.boundary_settings import BoundarySettings
     from stream.units import Packet
 
 WARM_UP_S = 6.0
@@ -45,7 +45,7 @@ class Told:
 
 def variants() -> dict[str, BoundarySettings]:
     """The service's, then each cost alone without scene-cut keyframes, as by default, and with those that the tokenizer counts."""
-    from stream.events.boundary import BoundarySettings
+    from stream.events.boundary_settings import BoundarySettings
     from stream.tokenizer.costs import COSTS
     from stream.tokenizer.settings import TokenizerSettings
 

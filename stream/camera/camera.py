@@ -19,7 +19,8 @@ from stream.camera.rate import Rate
 from stream.camera.status import CameraStatus, CameraTimeline
 from stream.camera.timeline import History
 from stream.config.configuration import CameraSettings
-from stream.events.boundary import BoundaryDetector, BoundarySettings
+from stream.events.boundary import BoundaryDetector
+from stream.events.boundary_settings import BoundarySettings
 from stream.events.event import Change
 from stream.sources import Backoff, CameraState, Mailbox, StateMachine, Supervisor, parse_address, redact
 from stream.sources.connection import Connector

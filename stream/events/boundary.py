@@ -13,8 +13,6 @@ level has held for a while.
 
 What follows a keyframe is left out for a moment: the rate control pays for the keyframe there, and nothing happened. A picture
 that stands out above the level is heard even there: a lamp may go on at any time.
-
-The defaults come from `ov2 bench boundaries`, docs/boundaries.md.
 """
 
 from __future__ import annotations
@@ -25,11 +23,11 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 from stream.codec.effort import Effort
-from stream.errors import SettingsError
+from stream.events.boundary_settings import BoundarySettings
 from stream.events.cost_level import CostLevel, Wake
 from stream.events.event import Change, Event, EventIds, Evidence
 from stream.events.regions import FEW_BLOCKS, Regions
-from stream.tokenizer.costs import COSTS, FrameCosts
+from stream.tokenizer.costs import FrameCosts
 from stream.units import Packet
 
 SCORE_PER_LOG = 3.75
@@ -40,41 +38,6 @@ ALONE = 5.0
 
 BIN_EDGE = 1e-6
 """Bins that a time may be early and still belong to the next: 0.3 s is in bin 3 of a tenth of a second."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class BoundarySettings:
-    """Deviations are counted in running scales. Raises `SettingsError` for a value out of range.
-
-    - `cost`: bytes, log or complexity (`stream.tokenizer.costs`); complexity equals bytes where no quantiser is told.
-      `scene_cut_ratio`: a keyframe this many times the running keyframe size counts with its excess (0: never; a fixed camera's
-      keyframes tell what stands there, not what changed).
-    - `onset`: sum of deviations, or score of a region, that opens an event; `slack`: deviation per bin that is nothing.
-    - `calm_s`: how long the sums must stay under half of `onset` to end it; `refractory_s`: least time from one change that is
-      told to the next. `echo_s`: seconds after a keyframe that are left out.
-    - `level_s`: time constant of the level; `scale_s`: memory of the scale; `warm_up_s`: bins seen before the first event.
-    - `floor`: least scale, in log units; `quiet_bytes`: costs well under it count as the same.
-    """
-
-    bin_s: float = 0.1
-    cost: str = "complexity"
-    scene_cut_ratio: float = 0.0
-    onset: float = 4.5
-    slack: float = 1.0
-    calm_s: float = 1.0
-    refractory_s: float = 0.75
-    echo_s: float = 0.25
-    level_s: float = 10.0
-    scale_s: float = 20.0
-    warm_up_s: float = 3.0
-    floor: float = 0.02
-    quiet_bytes: int = 100
-
-    def __post_init__(self) -> None:
-        if not self.onset > 0:
-            raise SettingsError(f"boundary.onset: expected above 0, got {self.onset}")
-        if self.cost not in COSTS:
-            raise SettingsError(f"boundary.cost: expected one of {', '.join(COSTS)}, got {self.cost!r}")
 
 
 @dataclass(slots=True)

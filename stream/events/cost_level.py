@@ -7,12 +7,10 @@ from __future__ import annotations
 
 import math
 from collections import deque
-from typing import TYPE_CHECKING
 
 import numpy as np
 
-if TYPE_CHECKING:
-    from stream.events.boundary import BoundarySettings
+from stream.events.boundary_settings import BoundarySettings
 
 STEP_TO_SIGMA = 1.4826 / math.sqrt(2)
 """Of independent normal values: standard deviation over the median size of the step from one to the next."""

@@ -20,7 +20,8 @@ from ov2.model import OV2Model
 from stream.camera.backtest import BackTest, Judged, PacketClock
 from stream.camera.pipeline import CameraPipeline
 from stream.config.configuration import ModelSettings
-from stream.events.boundary import BoundaryDetector, BoundarySettings
+from stream.events.boundary import BoundaryDetector
+from stream.events.boundary_settings import BoundarySettings
 from stream.events.event import Change, Event
 from stream.serve.run import load_model
 from stream.sources import open_source
