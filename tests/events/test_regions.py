@@ -68,6 +68,11 @@ def test_a_figure_is_told_when_it_sets_off_and_when_it_rests_and_not_while_it_wa
     assert [(each[0], each[2]) for each in told] == [(10.0, "more"), (14.0, "less")]
 
 
+def test_a_lamp_that_shows_for_a_moment_is_told_once() -> None:
+    told = watch(lambda t_s: [(2, 4), (2, 7), (6, 4), (6, 7)] if 10 <= t_s < 10.3 else [])
+    assert [(each[0], each[2]) for each in told] == [(10.0, "more")]
+
+
 def test_a_second_figure_is_told_elsewhere_while_the_first_goes_on() -> None:
     told = watch(lambda t_s: [(0, abs(12 - int(2 * t_s) % 24))] + ([(8, 15)] if 10 <= t_s < 15 else []))
     after = [each for each in told if each[0] >= 5]
