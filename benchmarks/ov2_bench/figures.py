@@ -17,21 +17,21 @@ BIN_S = 0.5
 """Bins of the tokenizer's quota (half a second)."""
 SMALL_BYTES, LARGE_BYTES = 100, 2000
 DPI = 80
-_COLOURS = {"bytes": "tab:blue", "log": "tab:orange", "complexity": "tab:green"}
+_COLOURS = {"bytes": "tab:blue", "log": "tab:orange", "complexity": "tab:green", "regions": "tab:red"}
 
 
 def save_f1(table: Mapping[str, Mapping[str, Row]], path: Path) -> None:
-    """F1 of every cost for every encoding, each with a mark where chance would be."""
+    """F1 of every cost alone, and of regions, for every encoding, each with a mark where chance would be."""
     figure, axes = _figure(9.5, 3.6)
     for column, (cost, colour) in enumerate(_COLOURS.items()):
-        at = [row + (column - 1) * 0.27 for row in range(len(table))]
-        axes.bar(at, [rows[cost]["f1"] for rows in table.values()], 0.25, color=colour, label=cost)
+        at = [row + (column - 1.5) * 0.2 for row in range(len(table))]
+        axes.bar(at, [rows[cost]["f1"] for rows in table.values()], 0.18, color=colour, label=cost)
         chance = [rows[cost]["chance_f1"] for rows in table.values()]
-        axes.plot(at, chance, "k_", markersize=8, label="by chance" if column == 2 else None)
+        axes.plot(at, chance, "k_", markersize=8, label="by chance" if column == 3 else None)
     axes.set_xticks(range(len(table)), list(table), rotation=25, ha="right")
     axes.set_ylabel("F1")
     axes.set_ylim(0, 1)
-    axes.legend(ncols=4, loc="upper left", frameon=False)
+    axes.legend(ncols=5, loc="upper left", frameon=False)
     _save(figure, path)
 
 

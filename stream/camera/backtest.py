@@ -17,7 +17,8 @@ from ov2.errors import PromptError
 from ov2.model import OV2Model
 from stream.camera.pipeline import CameraPipeline
 from stream.camera.zone_view import ZoneView
-from stream.events.boundary import BoundaryDetector, BoundarySettings
+from stream.events.boundary import BoundaryDetector
+from stream.events.boundary_settings import BoundarySettings
 from stream.events.event import Change
 from stream.tokenizer.settings import TokenizerSettings, settings_from
 from stream.tokenizer.tokenizer import Tokenizer
@@ -89,7 +90,7 @@ class BackTest:
             with closing(pipeline):
                 for packet in packets:
                     clock.see(packet)
-                    begun = any(change.type == "new" for change in boundary.push(packet, pipeline.mean_qp(packet)))
+                    begun = any(change.type == "new" for change in boundary.push(packet, *pipeline.seen_by_encoder(packet)))
                     if pipeline.push(packet) or begun:
                         judge.hint(self._camera)
                     for stream in streams:

@@ -19,7 +19,8 @@ from stream.camera.rate import Rate
 from stream.camera.status import CameraStatus, CameraTimeline
 from stream.camera.timeline import History
 from stream.config.configuration import CameraSettings
-from stream.events.boundary import BoundaryDetector, BoundarySettings
+from stream.events.boundary import BoundaryDetector
+from stream.events.boundary_settings import BoundarySettings
 from stream.events.event import Change
 from stream.sources import Backoff, CameraState, Mailbox, StateMachine, Supervisor, parse_address, redact
 from stream.sources.connection import Connector
@@ -178,7 +179,7 @@ class Camera:
         self._rate.push(packet.media_s)
         self.history.see_packet(packet)
         if self._boundary is not None:
-            self._tell(self._boundary.push(packet, self.feed.mean_qp(packet)))
+            self._tell(self._boundary.push(packet, *self.feed.seen_by_encoder(packet)))
         self._is_away = False
         self._taken_s = self._monotonic()
         self._late_s = max(0.0, self._clock() - packet.wall_s)

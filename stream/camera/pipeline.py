@@ -27,6 +27,7 @@ from stream.camera.recall import Recall, Recollection
 from stream.camera.recording import Recorder
 from stream.camera.snapshots import jpeg
 from stream.camera.spans import Span, merged, span_of
+from stream.codec.effort import Effort
 from stream.memory import Memory
 from stream.tokenizer.tokenizer import Tokenizer
 from stream.units import Packet
@@ -94,10 +95,11 @@ class CameraPipeline:
             "session_seconds": round(window[1] - window[0], 1) if window else 0.0,
         }
 
-    def mean_qp(self, packet: Packet) -> float:
-        """Mean quantiser of a packet that is pushed next, NaN where its slice data cannot be read."""
+    def seen_by_encoder(self, packet: Packet) -> tuple[float, Effort | None]:
+        """Mean quantiser and effort of a packet that is pushed next; NaN and None where it is no sample, or cannot be read."""
         with self._lock:
-            return self._tokenizer.mean_qp(packet)
+            slices = self._tokenizer.slices(packet)
+            return slices.mean_qp(), slices.effort()
 
     def push(self, packet: Packet) -> list[CanvasGroup]:
         """Tokenize a packet; groups that it closed join the stream."""

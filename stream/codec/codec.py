@@ -33,7 +33,9 @@ class StreamClaims:
 
 
 class BlockGrids(Protocol):
-    """What slice data tells of one picture: grids of `bits` and quantisers per block of 16 x 16 pixels. `refused`: why it was not read."""
+    """What slice data tells of one picture, in grids [R, C] of blocks of 16 x 16 pixels: `bits`; `qp`, quantisers; `levels`, sums of absolute
+    quantised coefficients; `intra`, which were predicted from no other picture; `vectors` [R, C, 4, 4, 2] (x, y) in quarter pixels, None of
+    pictures that are not P, and where they were not asked for. `refused`: why it was not read."""
 
     @property
     def bits(self) -> np.ndarray: ...
@@ -42,10 +44,24 @@ class BlockGrids(Protocol):
     def qp(self) -> np.ndarray: ...
 
     @property
+    def levels(self) -> np.ndarray: ...
+
+    @property
+    def intra(self) -> np.ndarray: ...
+
+    @property
+    def vectors(self) -> np.ndarray | None: ...
+
+    @property
+    def picture_type(self) -> str: ...
+
+    @property
     def refused(self) -> str: ...
 
     @property
     def is_whole(self) -> bool: ...
+
+    def without_vectors(self) -> BlockGrids: ...
 
 
 class BlockParser(Protocol):
@@ -111,9 +127,13 @@ class Codec:
         """The sets that a packet brings and slice data depends on."""
         return ()
 
-    def new_parser(self) -> BlockParser:
+    def new_parser(self, *, with_vectors: bool = False) -> BlockParser:
         """A parser of one stream's slice data. Only where `has_bits`."""
         raise NotImplementedError(f"expected a codec whose slice data is read, got {self.name}")
+
+    def picture_type(self, data: bytes) -> str:
+        """P, B or I, by the header of a packet's first slice; empty where nobody reads it."""
+        return ""
 
     def num_slices(self, data: bytes) -> int:
         """Slices of a packet."""

@@ -1,7 +1,11 @@
 """The alert that needs no model: a change in what the encoder spends, seen in the packets alone.
 
-In: packets in decode order, with their mean quantiser where somebody has read it. Out: `Change`s of boundary events. The cost
-stream is the mean log cost of the pictures that are not keyframes, in bins of a tenth of a second. Its level is the
+In: packets in decode order, with their mean quantiser and `Effort` where somebody has read them. Out: `Change`s of boundary events. There are
+two signs of a change. Where effort is read, `Regions` tell that something begins or ceases somewhere in the picture. And there is the cost
+of the whole picture; while effort is read and no macroblock is at work, only a huge change of it is believed, for noise and rate control
+make small ones all the time.
+
+The cost stream is the mean log cost of the pictures that are not keyframes, in bins of a tenth of a second. Its level is the
 mean since the last change, later a running one; its scale comes from the median step from bin to bin over the last third of a
 minute. Cumulative sums to both sides (Page, 1954) open an event as soon as the deviations of a few bins add up to `onset` scales:
 one bin when a lamp goes on, some for a small figure in a noisy picture. Then the level starts anew; an event ends when the new
@@ -9,79 +13,36 @@ level has held for a while.
 
 What follows a keyframe is left out for a moment: the rate control pays for the keyframe there, and nothing happened. A picture
 that stands out above the level is heard even there: a lamp may go on at any time.
-
-The defaults come from `ov2 bench boundaries`, docs/boundaries.md.
 """
 
 from __future__ import annotations
 
 import math
 import time
-from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
-import numpy as np
-
-from stream.errors import SettingsError
+from stream.codec.effort import Effort
+from stream.events.boundary_settings import BoundarySettings
+from stream.events.cost_level import CostLevel, Wake
 from stream.events.event import Change, Event, EventIds, Evidence
-from stream.tokenizer.costs import COSTS, FrameCosts
+from stream.events.regions import FEW_BLOCKS, Regions
+from stream.tokenizer.costs import FrameCosts
 from stream.units import Packet
 
-STEP_TO_SIGMA = 1.4826 / math.sqrt(2)
-"""Of independent normal values: standard deviation over the median size of the step from one to the next."""
+SCORE_PER_LOG = 3.75
+"""What a region scores whose effort changes by a factor e: at the default onset, one is told that grows or shrinks by 3.3."""
 
-FEW_BINS = 6
-"""A scale from this many bins is taken twice as large: it may be far off."""
-
-ECHO_SHARE = 0.25
-"""No more than this part of the time between keyframes is left out after each."""
-
-LOUD = 1.5
-"""A bin in the wake of a keyframe counts when it is above the level by this many times `onset`."""
+ALONE = 5.0
+"""A change of the whole picture's cost must be so many times `onset` where no macroblock is at work."""
 
 BIN_EDGE = 1e-6
 """Bins that a time may be early and still belong to the next: 0.3 s is in bin 3 of a tenth of a second."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class BoundarySettings:
-    """Deviations are counted in running scales. Raises `SettingsError` for a value out of range.
-
-    - `cost`: bytes, log or complexity (`stream.tokenizer.costs`); complexity equals bytes where no quantiser is told.
-      `scene_cut_ratio`: a keyframe this many times the running keyframe size counts with its excess (0: never; a fixed camera's
-      keyframes tell what stands there, not what changed).
-    - `onset`: sum of deviations that opens an event; `slack`: deviation per bin that is nothing.
-    - `calm_s`: how long the sums must stay under half of `onset` to end it; `refractory_s`: least time from one change that is
-      told to the next. `echo_s`: seconds after a keyframe that are left out.
-    - `level_s`: time constant of the level; `scale_s`: memory of the scale; `warm_up_s`: bins seen before the first event.
-    - `floor`: least scale, in log units; `quiet_bytes`: costs well under it count as the same.
-    """
-
-    bin_s: float = 0.1
-    cost: str = "complexity"
-    scene_cut_ratio: float = 0.0
-    onset: float = 4.5
-    slack: float = 1.0
-    calm_s: float = 1.0
-    refractory_s: float = 0.75
-    echo_s: float = 0.25
-    level_s: float = 10.0
-    scale_s: float = 20.0
-    warm_up_s: float = 3.0
-    floor: float = 0.02
-    quiet_bytes: int = 100
-
-    def __post_init__(self) -> None:
-        if not self.onset > 0:
-            raise SettingsError(f"boundary.onset: expected above 0, got {self.onset}")
-        if self.cost not in COSTS:
-            raise SettingsError(f"boundary.cost: expected one of {', '.join(COSTS)}, got {self.cost!r}")
-
-
 @dataclass(slots=True)
 class Bin:
-    """The packets of `bin_s` seconds. `echoes`: in the wake of a keyframe."""
+    """The packets of `bin_s` seconds. `echoes`: in the wake of a keyframe. `num_told`: of its frames, those that an event has already."""
 
     index: int
     start_wall_s: float
@@ -89,78 +50,8 @@ class Bin:
     total_height: float = 0.0
     num_costed: int = 0
     num_frames: int = 0
+    num_told: int = 0
     echoes: bool = False
-
-
-class CostLevel:
-    """The running level and scale of a cost, and its deviations summed to both sides."""
-
-    def __init__(self, settings: BoundarySettings) -> None:
-        self._settings = settings
-        self._steps: deque[float] = deque(maxlen=max(1, round(settings.scale_s / settings.bin_s)))
-        self._gain = settings.bin_s / settings.level_s
-        self.restart()
-
-    def restart(self) -> None:
-        """A new level from here on. The scale stays."""
-        self._level = 0.0
-        self._num_bins = 0
-        self._last = 0.0
-        self.up = self.down = 0.0
-
-    @property
-    def warm(self) -> bool:
-        return len(self._steps) * self._settings.bin_s >= self._settings.warm_up_s
-
-    def push(self, cost: float) -> float:
-        """Take the next bin's cost. Returns the larger of the two sums, 0 while there is no level or no scale yet."""
-        self._num_bins += 1
-        if self._num_bins == 1:
-            self._level = self._last = cost
-            return 0.0
-        self._steps.append(abs(cost - self._last))
-        self._last = cost
-        young = math.sqrt((self._num_bins - 1) / self._num_bins)  # a level of few bins is itself uncertain
-        deviation = young * (cost - self._level) / self._scale()
-        self._level += (cost - self._level) * max(self._gain, 1 / self._num_bins)
-        if not self.warm:
-            return 0.0
-        self.up = max(0.0, self.up + deviation - self._settings.slack)
-        self.down = max(0.0, self.down - deviation - self._settings.slack)
-        return max(self.up, self.down)
-
-    def stands_out(self, cost: float) -> bool:
-        """Whether a cost is so far above the level that no keyframe explains it."""
-        known = self.warm and self._num_bins > 1
-        return known and cost - self._level > LOUD * self._settings.onset * self._scale()
-
-    def _scale(self) -> float:
-        uncertain = 1 + FEW_BINS / len(self._steps)
-        return max(STEP_TO_SIGMA * float(np.median(self._steps)) * uncertain, self._settings.floor)
-
-
-class Wake:
-    """Which bins lie in the wake of a keyframe."""
-
-    def __init__(self, settings: BoundarySettings) -> None:
-        self._settings = settings
-        self._key: int | None = None
-        self._most = math.inf
-
-    def restart(self) -> None:
-        self._key, self._most = None, math.inf
-
-    def see_key(self, index: int) -> None:
-        """A keyframe came in bin `index`."""
-        if self._key is not None and index > self._key:
-            self._most = ECHO_SHARE * (index - self._key)
-        self._key = index
-
-    def holds(self, index: int) -> bool:
-        """Whether the bin is left out: the keyframe's own is, for what stands with it."""
-        if self._key is None:
-            return False
-        return index - self._key < min(self._settings.echo_s / self._settings.bin_s, self._most)
 
 
 class BoundaryDetector:
@@ -181,6 +72,8 @@ class BoundaryDetector:
         self._costs = FrameCosts(self.settings.cost, self.settings.scene_cut_ratio)
         self._level = CostLevel(self.settings)
         self._wake = Wake(self.settings)
+        self._regions = Regions()
+        self._now_s = -math.inf
         self._bin: Bin | None = None
         self._since: Bin | None = None
         self._event: Event | None = None
@@ -188,10 +81,11 @@ class BoundaryDetector:
         self._restless = -1
         self._quiet_until = -1
 
-    def push(self, packet: Packet, mean_qp: float = math.nan) -> list[Change]:
-        """Count one packet. `mean_qp`: over its macroblocks, NaN where nobody has read it. Raises nothing: a packet out of order
-        falls into the bin that is open."""
+    def push(self, packet: Packet, mean_qp: float = math.nan, effort: Effort | None = None) -> list[Change]:
+        """Count one packet. `mean_qp`: over its macroblocks, NaN where nobody has read it; `effort`: None there. Raises nothing: a packet
+        out of order falls into the bin that is open."""
         changes = self.reset() if packet.discontinuity else []
+        self._now_s = packet.media_s
         index = math.floor(packet.media_s / self.settings.bin_s + BIN_EDGE)
         if self._bin is None or index > self._bin.index:
             if self._bin is not None:
@@ -207,6 +101,8 @@ class BoundaryDetector:
         if cost or not packet.is_key:
             here.total_height += self._height(cost)
             here.num_costed += 1
+        if effort is not None:
+            changes += self._compare(here, self._regions.push(packet.media_s, effort))
         return changes
 
     def reset(self) -> list[Change]:
@@ -216,7 +112,17 @@ class BoundaryDetector:
         self._quiet_until = -1
         self._level.restart()
         self._wake.restart()
+        self._regions.restart()
         return changes
+
+    def _compare(self, here: Bin, change: float) -> list[Change]:
+        """A region has changed by `change`, the logarithm of a ratio."""
+        score = SCORE_PER_LOG * abs(change)
+        if score < self.settings.onset or here.index < self._quiet_until:
+            return []
+        told = self._tell(here, here, score, "more" if change > 0 else "less")
+        here.num_told = here.num_frames
+        return [told]
 
     def _close(self, done: Bin) -> list[Change]:
         height = done.total_height / done.num_costed if done.num_costed else -math.inf
@@ -224,19 +130,23 @@ class BoundaryDetector:
             self._pass_over(done)
             return []
         total = self._level.push(height)
+        if total >= self.settings.onset and not self._is_believed(done, total):
+            self._level.restart()
+            total = 0.0
+        if total >= self.settings.onset and done.index >= self._quiet_until:
+            since = _joined(self._since, done) if self._since else done
+            return [self._tell(since, done, total, "more" if self._level.up >= self._level.down else "less")]
         if self._event is not None:
             return self._go_on(self._event, done, total)
-        if total <= 0:
-            self._since = None
-            return []
-        self._since = _joined(self._since, done) if self._since else done
-        if total < self.settings.onset or done.index < self._quiet_until:
-            return []
-        self._event = self._told = self._open(self._since, total)
-        first_sign = replace(self._event, score=0.0, top_score=0.0)
-        self._since = None
-        self._begin_anew(done)
-        return [Change("new", first_sign, self._event)]
+        self._since = (_joined(self._since, done) if self._since else done) if total > 0 else None
+        return []
+
+    def _is_believed(self, done: Bin, total: float) -> bool:
+        """Where effort is read, a change of the cost has to have a place; and right after one was told, it belongs to that one."""
+        if not self._regions.is_known(self._now_s):
+            return True
+        is_still = self._regions.num_blocks < FEW_BLOCKS
+        return done.index >= self._quiet_until and (not is_still or total >= ALONE * self.settings.onset)
 
     def _height(self, cost: float) -> float:
         """A picture's cost on a log scale (`log` is on one already)."""
@@ -251,47 +161,61 @@ class BoundaryDetector:
 
     def _extended(self, event: Event, done: Bin) -> Event:
         seen = event.evidence[0]
+        num_frames = seen.frames + done.num_frames - done.num_told
         return replace(
             event,
             frame_time=done.end_wall_s,
             frame_age_ms=self._age_ms(done),
-            evidence=(replace(seen, end=done.end_wall_s, frames=seen.frames + done.num_frames),),
+            evidence=(replace(seen, end=done.end_wall_s, frames=num_frames),),
         )
+
+    def _tell(self, since: Bin, done: Bin, score: float, label: str) -> Change:
+        """A change that shows in bin `done`: it opens an event, or is news of the one that goes on."""
+        if self._event is None:
+            event = self._open(since, score, label)
+            change = Change("new", replace(event, score=0.0, top_score=0.0), event)
+        else:
+            assert self._told is not None
+            event = self._scored(self._extended(self._event, done), score)
+            change = Change("update", self._told, event)
+        self._event = self._told = event
+        self._since = None
+        self._begin_anew(done)
+        return change
 
     def _begin_anew(self, done: Bin) -> None:
         """A change was told with this bin."""
         self._level.restart()
+        self._regions.see_change(self._now_s)
         self._restless = done.index
         self._quiet_until = done.index + math.ceil(self.settings.refractory_s / self.settings.bin_s)
 
     def _go_on(self, event: Event, done: Bin, total: float) -> list[Change]:
-        assert self._told is not None
-        score = round(total, 2)
-        self._event = event = replace(self._extended(event, done), score=score, top_score=max(event.top_score, score))
-        if total >= self.settings.onset and done.index >= self._quiet_until:
-            self._begin_anew(done)
-            change = Change("update", self._told, event)
-            self._told = event
-            return [change]
+        """A bin of an event without news."""
+        self._event = event = self._scored(self._extended(event, done), total)
         if total >= self.settings.onset / 2:
             self._restless = done.index
         if (done.index - self._restless) * self.settings.bin_s < self.settings.calm_s:
             return []
         return [self._end(event)]
 
-    def _open(self, since: Bin, total: float) -> Event:
+    def _open(self, since: Bin, score: float, label: str) -> Event:
         return Event(
             id=self._ids.next(self._clock()),
             camera=self.camera,
             kind="boundary",
-            label="more" if self._level.up >= self._level.down else "less",
+            label=label,
             start_time=since.start_wall_s,
-            score=round(total, 2),
-            top_score=round(total, 2),
+            score=round(score, 2),
+            top_score=round(score, 2),
             frame_time=since.end_wall_s,
             frame_age_ms=self._age_ms(since),
             evidence=(Evidence(start=since.start_wall_s, end=since.end_wall_s, frames=since.num_frames),),
         )
+
+    def _scored(self, event: Event, score: float) -> Event:
+        score = round(score, 2)
+        return replace(event, score=score, top_score=max(event.top_score, score))
 
     def _end(self, event: Event) -> Change:
         assert self._told is not None

@@ -19,7 +19,7 @@ from stream.codec.decode import DecodedFrame, Decoder
 from stream.codec.evidence import measure as measure_frame
 from stream.codec.h264.parameter_sets import LARGEST_PICTURE_PX
 from stream.codec.picture import Picture
-from stream.codec.slice_reader import SliceReader
+from stream.codec.slice_reader import SliceData, SliceReader
 from stream.tokenizer.budget import first_group_tokens, num_llm_tokens
 from stream.tokenizer.candidates import Measure, OpenBin, OpenFrames
 from stream.tokenizer.costs import FrameCosts
@@ -105,10 +105,9 @@ class Tokenizer:
         self._stats.quota = self._quota.value() if self._quota is not None else 0.0
         return self._stats
 
-    def mean_qp(self, packet: Packet) -> float:
-        """Mean quantiser of a packet that is pushed next, read out of its slice data, which is then not read again; NaN where it cannot be
-        read. Asking changes no group."""
-        return self._slices.of(packet).mean_qp()
+    def slices(self, packet: Packet) -> SliceData:
+        """Slice data of a packet that is pushed next. What is read of it here is not read again; asking changes no group."""
+        return self._slices.of(packet)
 
     def push(self, packet: Packet) -> list[CanvasGroup]:
         """Take the next packet in decode order. Returns the groups that became certain."""

@@ -114,12 +114,12 @@ def test_a_film_is_made_once(tmp_path: Path) -> None:
     assert len(told) == 1
 
 
-def test_boundaries_of_one_tiny_film_have_every_cost_with_and_without_scene_cuts(tmp_path: Path) -> None:
+def test_boundaries_of_one_tiny_film_have_regions_and_every_cost_with_and_without_scene_cuts(tmp_path: Path) -> None:
     table = bench_boundaries([900_000], 12.0, tmp_path, encodings=CRF, size=SMALL)
     json.dumps(table)
     assert list(table) == ["crf"]
     costs = ("bytes", "log", "complexity")
-    assert set(table["crf"]) == {*costs, *(f"{cost}, scene cuts" for cost in costs)}
+    assert set(table["crf"]) == {"regions", *costs, *(f"{cost}, scene cuts" for cost in costs)}
     for row in table["crf"].values():
         assert {"precision", "recall", "f1", "median_delay_s", "chance_f1"} <= set(row)
         assert 0 <= (row["f1"] or 0) <= 1

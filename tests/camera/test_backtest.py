@@ -20,7 +20,8 @@ from ov2.model import OV2Model
 from stream.camera.backtest import BackTest, Judged, PacketClock
 from stream.camera.pipeline import CameraPipeline
 from stream.config.configuration import ModelSettings
-from stream.events.boundary import BoundaryDetector, BoundarySettings
+from stream.events.boundary import BoundaryDetector
+from stream.events.boundary_settings import BoundarySettings
 from stream.events.event import Change, Event
 from stream.serve.run import load_model
 from stream.sources import open_source
@@ -115,12 +116,12 @@ def test_the_back_test_tells_what_the_service_tells_of_the_same_packets(nano: OV
         judge = WatchJudge(view, told.append, every_s=every_s, share=1.0, clock=wall_s, monotonic=media_s)
         with open_source(str(film), clock=lambda: 1000.0) as packets:
             for packet in packets:
-                mean_qp = pipeline.mean_qp(packet)
+                seen = pipeline.seen_by_encoder(packet)
                 groups = pipeline.push(packet)
                 pipeline.wait()
                 with lock:
                     clock.see(packet)
-                begun = any(change.type == "new" for change in boundary.push(packet, mean_qp))
+                begun = any(change.type == "new" for change in boundary.push(packet, *seen))
                 if not num_judged:
                     judge.put("front", "car", settings)
                     judge.start()

@@ -10,7 +10,8 @@ import numpy as np
 import pytest
 
 from stream.errors import SettingsError
-from stream.events.boundary import BoundaryDetector, BoundarySettings
+from stream.events.boundary import BoundaryDetector
+from stream.events.boundary_settings import BoundarySettings
 from stream.events.event import Change
 from stream.units import Packet
 

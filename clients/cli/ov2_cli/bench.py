@@ -127,8 +127,8 @@ def boundaries(
     out: Annotated[Path, typer.Option(help="Folder for films, which are kept, and plots.")] = Path("runs/bench-boundaries"),
     as_json: Json = False,
 ) -> None:
-    """Boundary alerts against the truth of worlds, for every encoding and every cost of a packet."""
-    from ov2_bench.boundaries import bench_boundaries, packets_with_qp
+    """Boundary alerts against the truth of worlds, for every encoding: regions, and every cost of a packet alone."""
+    from ov2_bench.boundaries import bench_boundaries, read_packets
     from ov2_bench.figures import save_f1, save_log_cost
     from ov2_bench.films import ENCODINGS, Films, seeds_between
 
@@ -140,7 +140,7 @@ def boundaries(
     save_f1(table, out / "boundaries.png")
     films = Films(folder=out / "films", seconds=seconds)
     film = films.path(wanted[0], next(encoding for encoding in ENCODINGS if encoding.name == "crf_30fps"))
-    shares = save_log_cost(films.world(wanted[0]), packets_with_qp(film), out / "log_cost.png")
+    shares = save_log_cost(films.world(wanted[0]), read_packets(film), out / "log_cost.png")
     typer.echo("while something moves, crf_30fps: " + ", ".join(f"{share:.0%} of {name}" for name, share in shares.items()))
     typer.echo(f"plots: {out}")
     if as_json:

@@ -19,6 +19,8 @@ _SLICE_HEAD_BYTES = 16
 """Bytes of a slice that hold first_mb_in_slice and slice_type, emulation prevention included."""
 _INTRA_TYPES = (2, 4)
 """slice_type modulo 5 of I and SI (H.264 table 7-6)."""
+_TYPES = "PBIPI"
+"""By slice_type modulo 5: SP counts as P, SI as I."""
 _SEI_RECOVERY_POINT = 6
 """payloadType of the recovery point message (H.264 D.1.1)."""
 _MOST_SEI_MESSAGES, _MOST_SEI_NUMBER_BYTES = 64, 1024
@@ -140,6 +142,16 @@ def is_intra_slice(nal: bytes) -> bool:
         return bits.ue() % 5 in _INTRA_TYPES
     except EOFError:
         return False
+
+
+def slice_type(nal: bytes) -> str:
+    """P, B or I, by the slice header. Empty where it cannot be read."""
+    bits = BitReader(unescape(nal[1:_SLICE_HEAD_BYTES]))
+    try:
+        bits.ue()
+        return _TYPES[bits.ue() % len(_TYPES)]
+    except EOFError:
+        return ""
 
 
 def is_later_slice(nal: bytes) -> bool:

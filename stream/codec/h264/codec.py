@@ -9,12 +9,14 @@ from collections.abc import Iterable
 
 from stream.codec.codec import BlockParser, Codec, StreamClaims
 from stream.codec.h264.access_unit import Canonicaliser, is_random_access
-from stream.codec.h264.annexb import START_CODE, TYPE_MASK, NalType, nal_type, split_annexb
+from stream.codec.h264.annexb import START_CODE, TYPE_MASK, NalType, nal_type, slice_type, split_annexb
 from stream.codec.h264.parameter_sets import Pps, read_pps
 from stream.codec.h264.vui import Claims, Vui, read_claims
 
 _SETS = (NalType.SPS, NalType.PPS)
 _SLICES = (NalType.SLICE, NalType.PARTITION_A, NalType.IDR)
+_FIRST_UNITS = 16
+"""Units of a packet among which its first slice is sought: delimiters, sets and SEI stand in front."""
 _CHROMA = ("4:0:0", "4:2:0", "4:2:2", "4:4:4")
 
 
@@ -32,10 +34,16 @@ class _H264(Codec):
             return ()  # canonical units hold them in front
         return tuple(nal for nal in split_annexb(data) if nal[0] & TYPE_MASK in _SETS)
 
-    def new_parser(self) -> BlockParser:
+    def new_parser(self, *, with_vectors: bool = False) -> BlockParser:
         from stream.codec.h264.slice_data import MacroblockParser  # loads Numba, which reader processes do without
 
-        return MacroblockParser()
+        return MacroblockParser(with_vectors=with_vectors)
+
+    def picture_type(self, data: bytes) -> str:
+        for nal in split_annexb(data, _FIRST_UNITS):
+            if nal[0] & TYPE_MASK in _SLICES:
+                return slice_type(nal)
+        return ""
 
     def num_slices(self, data: bytes) -> int:
         return sum(1 for nal in split_annexb(data) if nal[0] & TYPE_MASK in _SLICES)

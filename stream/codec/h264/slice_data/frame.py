@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
-from stream.codec.h264.slice_data.grid import SKIPPED
+from stream.codec.h264.slice_data.grid import INTRA, SKIPPED
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -66,6 +66,15 @@ class MacroblockFrame:
         return skipped
 
     @property
+    def intra(self) -> np.ndarray:
+        intra: np.ndarray = (self.kind & INTRA) != 0
+        return intra
+
+    @property
     def is_whole(self) -> bool:
         """Whether the grids can be relied on."""
         return not self.damaged and not self.refused
+
+    def without_vectors(self) -> MacroblockFrame:
+        """The same for those who keep many: vectors are nine tenths of it."""
+        return replace(self, vectors=None, references=None)

@@ -1,0 +1,148 @@
+"""Where in a picture its encoder does what it usually does not: vectors that agree with each other, and coefficients above each macroblock's
+own usual.
+
+In: slice data of P pictures, and the time since the picture that each refers to. Out: `Effort`, two strengths for every macroblock. No pixel is
+looked at.
+
+- *Moving*: sensor noise has vectors too, but they point anywhere. Their mean over a neighbourhood of 3 x 3 macroblocks and the newest pictures
+  is near zero where nothing moves and a speed where something does, at night as by day (docs/selection.md shows both).
+- *Spent*: sum of absolute levels times quantiser step, over the same neighbourhood, above its own running median by several of its own
+  deviations, and by more than the picture as a whole: a lamp, or the rate control after a keyframe, raises all of them.
+
+Pictures may be left out: nobody has to read all of them. The first `START_PICTURES` only say what is usual, and have no effort.
+
+Both usuals are quantiles, so that what happens during less than a quarter of the time does not become usual; what goes on for longer, a tree in
+the wind, does.
+
+Shape letters: R and C, macroblock rows and columns; P, first pictures.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from dataclasses import dataclass
+
+import numpy as np
+
+from stream.codec.codec import BlockGrids
+
+QUARTER_PEL = 4.0
+QP_STEP, QP_REFERENCE = 6.0, 26.0
+"""The quantiser step doubles every 6 QP (H.264 8.5.9); in units of the step at 26."""
+NEWEST_S, NEWEST_LEAST = 0.3, 2
+"""Pictures that the mean is taken over: those of so many seconds, and at least so many."""
+START_PICTURES = 15
+"""Quantiles of these are where the running ones start: where a macroblock usually spends much, or nothing, is known from the first picture
+that is judged. Started from the whole picture's median, a textured wall at a held rate took half a minute."""
+LEAST_SPEED = 4.0
+"""Pixels per second: of a person far away who strolls. Encoders give the noise of a dark picture less."""
+SPEED_RATIO = 2.0
+"""How many times its usual a speed has to be."""
+LEAST_DEVIATIONS = 5.0
+MEDIAN, UPPER, BUSY = 0.5, 0.75, 0.8
+"""Quantiles that are followed: of coefficients, of coefficients for their deviation, of speeds."""
+NORMAL_UPPER = 0.6745
+"""Deviations between the median and the upper quartile of a normal distribution."""
+LEAST_SPREAD_SHARE, LEAST_SPREAD = 0.25, 0.3
+"""Of the picture's typical spread, and levels at QP 26: where a macroblock hardly ever spends anything, one coefficient is no event."""
+RATE_PER_S = 0.1
+"""How fast quantiles follow, in deviations per second."""
+
+
+@dataclass(frozen=True, slots=True)
+class Effort:
+    """Of one picture: `moving` and `spent`, float32 [R, C] in [0, 1], zero where nothing unusual is."""
+
+    moving: np.ndarray
+    spent: np.ndarray
+
+    @property
+    def strength(self) -> np.ndarray:
+        """The stronger of the two, float32 [R, C]."""
+        strength: np.ndarray = np.maximum(self.moving, self.spent)
+        return strength
+
+    @property
+    def area(self) -> float:
+        """Macroblocks at work, as a share of the picture."""
+        return float(self.strength.mean())
+
+
+class _Quantile:
+    """A running quantile of every macroblock, by stochastic approximation."""
+
+    def __init__(self, start_RC: np.ndarray, share: float) -> None:
+        self.now_RC = start_RC.astype(np.float32)
+        self._share = np.float32(share)
+
+    def learn(self, values_RC: np.ndarray, step_RC: np.ndarray) -> None:
+        self.now_RC += step_RC * (self._share - (values_RC <= self.now_RC))
+
+
+class EffortMeter:
+    """`push` P pictures of one size in decode order; `restart` where the stream breaks."""
+
+    def __init__(self) -> None:
+        self.restart()
+
+    def restart(self) -> None:
+        """Nothing is known of what is usual."""
+        self._newest: deque[tuple[float, np.ndarray, np.ndarray, np.ndarray]] = deque()
+        self._first: list[tuple[np.ndarray, np.ndarray]] = []
+        self._num_seen = 0
+
+    def push(self, grids: BlockGrids, step_s: float, passed_s: float | None = None) -> Effort:
+        """`step_s`: seconds since the picture that it refers to. `passed_s`: since the one pushed before; the same by default."""
+        assert grids.vectors is not None, "expected a parser that reads vectors"
+        passed_s = step_s if passed_s is None else passed_s
+        intra_RC = grids.intra
+        vectors_RC2 = np.where(intra_RC[..., None], 0.0, grids.vectors.mean((2, 3), dtype=np.float32))
+        speed_RC2 = vectors_RC2 / np.float32(QUARTER_PEL * step_s)
+        spent_RC = np.where(intra_RC, 0.0, grids.levels * np.exp2((grids.qp - np.float32(QP_REFERENCE)) / np.float32(QP_STEP)))
+        if self._newest and self._newest[-1][1].shape != spent_RC.shape:
+            self.restart()
+        self._newest.append((passed_s, _around(speed_RC2[..., 0]), _around(speed_RC2[..., 1]), _around(spent_RC)))
+        while len(self._newest) > NEWEST_LEAST and sum(each[0] for each in self._newest) - self._newest[0][0] >= NEWEST_S:
+            self._newest.popleft()
+        x_RC, y_RC, spent_RC = (np.stack(each).mean(0, dtype=np.float32) for each in list(zip(*self._newest, strict=True))[1:])
+        return self._compare(np.hypot(x_RC, y_RC), spent_RC, passed_s)
+
+    def _compare(self, speed_RC: np.ndarray, spent_RC: np.ndarray, passed_s: float) -> Effort:
+        self._num_seen += 1
+        if self._num_seen <= START_PICTURES:
+            self._begin(speed_RC, spent_RC)
+            return Effort(moving=np.zeros_like(spent_RC), spent=np.zeros_like(spent_RC))
+        spread_RC = (self._upper.now_RC - self._median.now_RC) / np.float32(NORMAL_UPPER)
+        typical = float(np.median(spread_RC))
+        spread_RC = np.maximum(spread_RC, LEAST_SPREAD_SHARE * typical + LEAST_SPREAD).astype(np.float32)
+        deviations_RC = (spent_RC - self._median.now_RC) / spread_RC
+        deviations_RC -= max(0.0, float(np.median(deviations_RC)))
+        least_RC = np.maximum(LEAST_SPEED, SPEED_RATIO * self._speed.now_RC)
+        effort = Effort(
+            moving=np.clip(speed_RC / least_RC - 1, 0, 1).astype(np.float32),
+            spent=np.clip(deviations_RC / LEAST_DEVIATIONS - 1, 0, 1).astype(np.float32),
+        )
+        step = np.float32(max(RATE_PER_S * passed_s, 1 / self._num_seen))
+        self._median.learn(spent_RC, step * spread_RC)
+        self._upper.learn(spent_RC, step * spread_RC)
+        self._speed.learn(speed_RC, step * np.maximum(self._speed.now_RC, 1.0))
+        return effort
+
+    def _begin(self, speed_RC: np.ndarray, spent_RC: np.ndarray) -> None:
+        """One more of the first pictures; with the last of them the running quantiles start."""
+        self._first.append((speed_RC, spent_RC))
+        if len(self._first) < START_PICTURES:
+            return
+        speeds_PRC, spents_PRC = (np.stack(each) for each in zip(*self._first, strict=True))
+        self._median = _Quantile(np.quantile(spents_PRC, MEDIAN, axis=0), MEDIAN)
+        self._upper = _Quantile(np.quantile(spents_PRC, UPPER, axis=0), UPPER)
+        self._speed = _Quantile(np.quantile(speeds_PRC, BUSY, axis=0), BUSY)
+        self._first.clear()
+
+
+def _around(values_RC: np.ndarray) -> np.ndarray:
+    """Mean over 3 x 3 macroblocks; at the edge, those outside count as the nearest inside. float32 [R, C]."""
+    padded = np.pad(values_RC.astype(np.float32), 1, mode="edge")
+    rows = padded[:-2] + padded[1:-1] + padded[2:]
+    around: np.ndarray = (rows[:, :-2] + rows[:, 1:-1] + rows[:, 2:]) / np.float32(9.0)
+    return around

@@ -1,0 +1,73 @@
+"""Effort: what an encoder does that it usually does not, whatever it usually does, and however many pictures are left out."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import pytest
+
+from stream.codec.effort import START_PICTURES, Effort, EffortMeter
+
+ROWS, COLUMNS = 8, 12
+
+
+@dataclass(frozen=True)
+class Grids:
+    """As the parser gives them."""
+
+    levels: np.ndarray
+    vectors: np.ndarray
+    qp: np.ndarray
+    intra: np.ndarray
+    bits: np.ndarray
+    picture_type: str = "P"
+    refused: str = ""
+    is_whole: bool = True
+
+    def without_vectors(self) -> Grids:
+        return self
+
+
+def picture(index: int, *, at_work: bool = False) -> Grids:
+    """A wall on the left whose noise costs thirty times that of the rest; somebody moves to the right on it, 3 x 3 macroblocks."""
+    random = np.random.default_rng(index)
+    levels = random.poisson(4, (ROWS, COLUMNS))
+    levels[:, :4] += random.poisson(120, (ROWS, 4))
+    vectors = random.integers(-3, 4, (ROWS, COLUMNS, 4, 4, 2)).astype(np.int16)
+    if at_work:
+        levels[2:5, 6:9] += 200
+        vectors[2:5, 6:9] = (8, 0)
+    zeros = np.zeros((ROWS, COLUMNS))
+    return Grids(levels=levels, vectors=vectors, qp=np.full((ROWS, COLUMNS), 26), intra=zeros.astype(bool), bits=zeros)
+
+
+def efforts(num: int, *, begin: int, step_s: float, passed_s: float) -> list[Effort]:
+    meter = EffortMeter()
+    return [meter.push(picture(index, at_work=index >= begin), step_s, passed_s) for index in range(num)]
+
+
+def test_a_wall_that_always_costs_much_is_usual_from_the_first_picture_that_is_judged() -> None:
+    seen = efforts(60, begin=99, step_s=0.1, passed_s=0.2)
+    assert max(each.area for each in seen) < 0.02
+
+
+@pytest.mark.parametrize("fps", [5, 10, 30, 60])
+def test_what_begins_is_seen_in_its_place_at_once_and_forgotten_within_half_a_second_however_many_pictures_are_left_out(
+    fps: float,
+) -> None:
+    """Five pictures a second, of streams of many rates: what is smeared is time, not pictures."""
+    begin = START_PICTURES + 10
+    meter, seen = EffortMeter(), []
+    for index in range(begin + 9):
+        grids = picture(index, at_work=begin <= index < begin + 5)
+        seen.append(meter.push(grids, 1 / fps, 0.2))
+    assert seen[begin - 1].strength.max() == 0
+    assert seen[begin + 1].spent[3, 7] == seen[begin + 1].moving[3, 7] == 1
+    assert seen[begin + 1].strength[:, 10:].max() == seen[begin + 1].strength[6:].max() == 0
+    assert seen[begin + 7].strength.max() == 0
+
+
+def test_the_first_pictures_have_no_effort() -> None:
+    seen = efforts(START_PICTURES + 1, begin=0, step_s=0.1, passed_s=0.2)
+    assert all(each.strength.max() == 0 for each in seen[:START_PICTURES])
