@@ -38,10 +38,14 @@ def active_intervals(world: World, *, start_s: float = 0.0, end_s: float | None 
     return tuple((round(low, 3), round(high, 3)) for low, high in found)
 
 
-def save_activity(path: Path, active: Sequence[tuple[float, float]], *, duration_s: float, truth: str) -> Path:
-    """Write `active` beside the film `path`, with the suffix .json; `truth` says where it comes from. Returns the file."""
+def save_activity(
+    path: Path, active: Sequence[tuple[float, float]], *, duration_s: float, truth: str, recipe: str = ""
+) -> Path:
+    """Write `active` beside the film `path`, with the suffix .json. `truth` says where it comes from, `recipe` what else decides
+    the film. Returns the file."""
     beside = path.with_suffix(".json")
-    beside.write_text(json.dumps({"duration_s": duration_s, "truth": truth, "active": [list(each) for each in active]}) + "\n")
+    told = {"duration_s": duration_s, "truth": truth, "recipe": recipe, "active": [list(each) for each in active]}
+    beside.write_text(json.dumps(told) + "\n")
     return beside
 
 
