@@ -113,7 +113,7 @@ def save_groups(name: str, by_rate: Mapping[str, Sequence[GroupSpan]], truth: Fi
         axes.set_xlim(0, truth.duration_s)
         axes.set_ylim(bottom=0)
         for low_s, high_s in truth.active:
-            axes.axvspan(low_s, high_s, color="0.9", lw=0)
+            axes.axvspan(low_s, high_s, color="0.88", lw=0, zorder=0)
     rows[-1].set_xlabel("seconds")
     _save(figure, path)
 

@@ -48,6 +48,10 @@ ENCODINGS: tuple[Encoding, ...] = (
 )
 
 
+def _keep_quiet(line: str) -> None:
+    """Tell nobody; a function with a name, so that films may be made in other processes."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Films:
     """A folder of films, `seconds` long, `width` by `height` pixels. `tell` hears of each that has to be made."""
@@ -56,7 +60,7 @@ class Films:
     seconds: float
     width: int = 640
     height: int = 360
-    tell: Callable[[str], None] = lambda line: None
+    tell: Callable[[str], None] = _keep_quiet
 
     def world(self, seed: int, encoding: Encoding | None = None) -> World:
         """The yard of a seed: the busy one, or what an encoding films."""

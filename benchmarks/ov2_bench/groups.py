@@ -75,7 +75,10 @@ def bench_groups(
     workers: int = 1,
     advance: Callable[[str], None] = lambda film: None,
 ) -> tuple[Rows, Grouped]:
-    """Rows and groups by film and rate; `settings` are the tokenizer's, beside the rate. `advance` hears of each film and rate done."""
+    """Rows and groups by film and rate; `settings` are the tokenizer's, beside the rate. `advance` hears of each film and rate done.
+    Raises RunError without films."""
+    if not films:
+        raise RunError("--only: expected a part of some film's name, got one that none has; leave it out to see all names")
     groups: Grouped = {film.name: {} for film in films}
     with ProcessPoolExecutor(workers, mp_context=get_context("spawn")) as pool:
         under_way = {
@@ -133,7 +136,7 @@ def duty_films(
         for each in encodings
         for seed in seeds
     ]
-    wanted = [(films, seed, each) for films, seed, each in wanted if only in each.name]
+    wanted = [(films, seed, each) for films, seed, each in wanted if only in _name(each, seed)]
     made = []
     with ProcessPoolExecutor(workers, mp_context=get_context("spawn")) as pool:
         for film in pool.map(_true_film, *zip(*wanted, strict=True)) if wanted else ():
@@ -142,12 +145,16 @@ def duty_films(
     return made
 
 
+def _name(encoding: Encoding, seed: int) -> str:
+    return f"{encoding.name}_{seed}"
+
+
 def _true_film(films: Films, seed: int, encoding: Encoding) -> TrueFilm:
     from trainer.world.activity import active_intervals
 
     world = films.world(seed, encoding)
     truth = FilmTruth(duration_s=films.seconds, active=active_intervals(world))
-    return TrueFilm(name=f"{encoding.name}_{seed}", path=films.path(seed, encoding), truth=truth)
+    return TrueFilm(name=_name(encoding, seed), path=films.path(seed, encoding), truth=truth)
 
 
 def films_in(folder: Path, *, only: str = "") -> list[TrueFilm]:
@@ -173,9 +180,9 @@ def _truth_beside(path: Path) -> FilmTruth:
 
 def table(rows: Rows) -> Table:
     """The rows for people."""
-    from rich.table import Table
+    from rich.table import Column, Table
 
-    shown = Table("film", "rate", *COLUMNS, title="tokens and groups, by film and token rate")
+    shown = Table(Column("film", no_wrap=True), "rate", *COLUMNS, title="tokens and groups, by film and token rate")
     for film, by_rate in rows.items():
         for rate, row in by_rate.items():
             values = [value(row) for value in COLUMNS.values()]
