@@ -9,7 +9,7 @@ from fractions import Fraction
 import numpy as np
 import pytest
 from clips import write_clip
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from stream.codec.connected import connected
@@ -97,6 +97,7 @@ def test_vectors_beside_coefficients_count() -> None:
     assert max(regions.push(index * STEP_S, clear if index > 5 else faint) for index in range(20)) > 1
 
 
+@settings(deadline=None)  # the first may compile
 @given(st.lists(st.integers(0, 400), min_size=1, max_size=60), st.integers(0, 2**32 - 1))
 def test_whatever_comes_memory_is_bounded_and_changes_are_finite(times: list[int], seed: int) -> None:
     rng, regions = np.random.default_rng(seed), Regions()
@@ -152,6 +153,7 @@ def test_an_event_opened_by_a_region_counts_each_frame_once() -> None:
     assert evidence.frames == pytest.approx((evidence.end - evidence.start) * 20, abs=1.1)
 
 
+@settings(deadline=None)  # the first may compile
 @given(st.integers(1, 9), st.integers(1, 9), st.data())
 def test_parts_are_those_that_touch(rows: int, columns: int, data: st.DataObject) -> None:
     """Against the definition: smallest number of those reached, step by step."""
