@@ -17,7 +17,7 @@ from stream.codec.effort import Effort
 from stream.codec.slice_reader import SliceReader
 from stream.events.boundary import BoundaryDetector
 from stream.events.event import Change
-from stream.events.regions import SPAN_S, Regions
+from stream.events.regions import MOST_PICTURES, SPAN_S, Regions
 from stream.sources import open_source
 from stream.units import Packet
 
@@ -105,6 +105,13 @@ def test_whatever_comes_memory_is_bounded_and_changes_are_finite(times: list[int
         noise = rng.random((2, ROWS, COLUMNS), np.float32)
         assert np.isfinite(regions.push(now / 20, Effort(moving=noise[0], spent=noise[1])))
         assert len(regions._newest) <= max(3, sum(now / 20 - SPAN_S - 0.01 <= t / 20 <= now / 20 for t in times))
+
+
+def test_a_source_that_repeats_its_time_for_ever_fills_no_memory() -> None:
+    regions, quiet = Regions(), Effort(*np.zeros((2, ROWS, COLUMNS), np.float32))
+    for _ in range(1000):
+        regions.push(5.0, quiet)
+    assert len(regions._newest) <= MOST_PICTURES
 
 
 def test_another_size_of_picture_starts_anew() -> None:
