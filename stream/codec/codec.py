@@ -109,6 +109,10 @@ class Codec:
         """Whether a packet is a keyframe that FFmpeg does not flag as one."""
         return False
 
+    def is_reference(self, data: bytes) -> bool:
+        """Whether later pictures may refer to that of a packet."""
+        return True
+
     def is_random_access(self, data: bytes) -> bool:
         """Whether decoding can start at a packet that is no keyframe."""
         return False

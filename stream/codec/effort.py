@@ -40,6 +40,8 @@ NORMAL_UPPER = 0.6745
 """Deviations between the median and the upper quartile of a normal distribution."""
 LEAST_SPREAD_SHARE, LEAST_SPREAD = 0.25, 0.3
 """Of the picture's typical spread, and levels at QP 26: where a macroblock hardly ever spends anything, one coefficient is no event."""
+ACTIVE_MOVING, ACTIVE_SPENT = 0.9, 1.0
+"""Mean strength of 3 x 3 macroblocks that is activity."""
 RATE_PER_S = 0.1
 """How fast quantiles follow, in deviations per second."""
 
@@ -56,6 +58,11 @@ class Effort:
         """The stronger of the two, float32 [R, C]."""
         strength: np.ndarray = np.maximum(self.moving, self.spent)
         return strength
+
+    @property
+    def is_active(self) -> bool:
+        """Whether somewhere a neighbourhood as a whole is at work: scattered noise never is (docs/selection.md)."""
+        return bool(_around(self.moving).max() >= ACTIVE_MOVING or _around(self.spent).max() >= ACTIVE_SPENT)
 
     @property
     def area(self) -> float:

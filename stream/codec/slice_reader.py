@@ -41,9 +41,11 @@ class SliceData:
 
 
 class SliceReader:
-    """Of one stream. Not thread safe, and neither are the `SliceData` that it gives: they share a parser."""
+    """Of one stream. `with_vectors`: read the vectors of P pictures, too. Not thread safe, and neither are the `SliceData` that it gives: they
+    share a parser."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, with_vectors: bool = False) -> None:
+        self._with_vectors = with_vectors
         self._parsers: dict[str, BlockParser] = {}
         self._sets: tuple[bytes, ...] = ()
         self._newest: SliceData | None = None
@@ -59,7 +61,7 @@ class SliceReader:
         if not codec.has_bits:
             return SliceData(packet, (), None)
         if codec.name not in self._parsers:
-            self._parsers[codec.name] = codec.new_parser()
+            self._parsers[codec.name] = codec.new_parser(with_vectors=self._with_vectors)
         if sets := codec.parameter_sets(
             packet.data
         ):  # a random access point brings all of them, any other picture those that changed

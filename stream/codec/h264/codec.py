@@ -21,6 +21,10 @@ _CHROMA = ("4:0:0", "4:2:0", "4:2:2", "4:4:4")
 class _H264(Codec):
     __slots__ = ()
 
+    def is_reference(self, data: bytes) -> bool:
+        slices = (nal for nal in split_annexb(data) if nal[0] & TYPE_MASK in _SLICES)
+        return any(nal[0] >> 5 & 3 for nal in slices)
+
     def is_random_access(self, data: bytes) -> bool:
         return is_random_access(data)
 
