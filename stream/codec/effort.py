@@ -42,16 +42,19 @@ LEAST_SPREAD_SHARE, LEAST_SPREAD = 0.25, 0.3
 """Of the picture's typical spread, and levels at QP 26: where a macroblock hardly ever spends anything, one coefficient is no event."""
 ACTIVE_MOVING, ACTIVE_SPENT = 0.9, 1.0
 """Mean strength of 3 x 3 macroblocks that is activity."""
+STRONGEST = 0.95
 RATE_PER_S = 0.1
 """How fast quantiles follow, in deviations per second."""
 
 
 @dataclass(frozen=True, slots=True)
 class Effort:
-    """Of one picture: `moving` and `spent`, float32 [R, C] in [0, 1], zero where nothing unusual is."""
+    """Of one picture: `moving` and `spent`, float32 [R, C] in [0, 1], zero where nothing unusual is. `score` float32 [R, C] in [0, 1]: how much of
+    either, for those who compare macroblocks; zero where neither is."""
 
     moving: np.ndarray
     spent: np.ndarray
+    score: np.ndarray
 
     @property
     def strength(self) -> np.ndarray:
@@ -109,17 +112,16 @@ class EffortMeter:
 
     def _compare(self, speed_RC: np.ndarray, spent_RC: np.ndarray, step_s: float) -> Effort:
         if not self._num_seen:
-            self._begin(spent_RC)
+            self._begin(speed_RC, spent_RC)
         spread_RC = (self._upper.now_RC - self._median.now_RC) / np.float32(NORMAL_UPPER)
         typical = float(np.median(spread_RC))
         spread_RC = np.maximum(spread_RC, LEAST_SPREAD_SHARE * typical + LEAST_SPREAD).astype(np.float32)
         deviations_RC = (spent_RC - self._median.now_RC) / spread_RC
         deviations_RC -= max(0.0, float(np.median(deviations_RC)))
         least_RC = np.maximum(LEAST_SPEED, SPEED_RATIO * self._speed.now_RC)
-        effort = Effort(
-            moving=np.clip(speed_RC / least_RC - 1, 0, 1).astype(np.float32),
-            spent=np.clip(deviations_RC / LEAST_DEVIATIONS - 1, 0, 1).astype(np.float32),
-        )
+        moving_RC = np.clip(speed_RC / least_RC - 1, 0, 1).astype(np.float32)
+        unusual_RC = np.clip(deviations_RC / LEAST_DEVIATIONS - 1, 0, 1).astype(np.float32)
+        effort = Effort(moving=moving_RC, spent=unusual_RC, score=_score(moving_RC, unusual_RC, speed_RC, deviations_RC))
         self._num_seen += 1
         step = np.float32(max(RATE_PER_S * step_s, 1 / self._num_seen))
         self._median.learn(spent_RC, step * spread_RC)
@@ -127,13 +129,28 @@ class EffortMeter:
         self._speed.learn(speed_RC, step * np.maximum(self._speed.now_RC, 1.0))
         return effort
 
-    def _begin(self, spent_RC: np.ndarray) -> None:
+    def _begin(self, speed_RC: np.ndarray, spent_RC: np.ndarray) -> None:
         """Until macroblocks have usuals of their own, they share the picture's."""
         median = float(np.median(spent_RC))
         spread = float(np.median(np.abs(spent_RC - median))) / NORMAL_UPPER
         self._median = _Quantile(np.full(spent_RC.shape, median), MEDIAN)
         self._upper = _Quantile(np.full(spent_RC.shape, median + NORMAL_UPPER * spread), UPPER)
-        self._speed = _Quantile(np.zeros(spent_RC.shape), BUSY)
+        speed = min(float(np.quantile(speed_RC, BUSY)), LEAST_SPEED)
+        self._speed = _Quantile(np.full(spent_RC.shape, speed), BUSY)
+
+
+def _score(moving_RC: np.ndarray, spent_RC: np.ndarray, speed_RC: np.ndarray, deviations_RC: np.ndarray) -> np.ndarray:
+    """Speed and deviations, each as a share of what the strongest twentieth of the macroblocks at work has."""
+    strength_RC = np.maximum(moving_RC, spent_RC)
+    at_work_RC = strength_RC > 0
+    if not at_work_RC.any():
+        return strength_RC
+    shares = [
+        np.clip(values_RC / max(float(np.quantile(values_RC[at_work_RC], STRONGEST)), 1e-6), 0, 1)
+        for values_RC in (speed_RC, deviations_RC)
+    ]
+    score_RC: np.ndarray = (strength_RC * (1 + shares[0] + shares[1]) / 3).astype(np.float32)
+    return score_RC
 
 
 def _around(values_RC: np.ndarray) -> np.ndarray:

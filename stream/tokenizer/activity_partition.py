@@ -1,22 +1,18 @@
-"""Groups that follow activity: where nothing happens they are long, where something begins they are short, and in between a quota cuts.
+"""Groups by activity as packets arrive, one bin at a time.
 
-In: for every bin its cost, whether something was active in it, whether a keyframe came in it, and the quota in force when it was final. Out:
-`Span`s, as soon as they are certain. A function of these alone: `ActivityPartition` takes them one by one, `partition_by_activity` those of a whole
-recording, and both ask the same rule for the next group.
-
-A spell of activity ends when nothing was active for `num_calm` bins. Of the still bins between two spells groups of up to `num_still` bins are
-made (up to twice as many while a keyframe is waited for), the last of which ends right before the next spell. The first group of a spell has
-`num_min` or `num_min` + 1 bins, so that what began is shown soon; those after it are cut by the quota as `GroupRule` says.
+In: records of (media seconds, cost, whether something was active, whether it is a keyframe) in display order. Out: `Span`s, as soon as
+`ActivityRule` is certain of them. A bin is final when a record past it arrives (or `advance` says that none will come).
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Protocol
 
-from stream.tokenizer.gop import GroupRule
+from stream.tokenizer.activity_rule import ActivityRule, Bin
+from stream.tokenizer.gop import mean_around
+from stream.tokenizer.online import Span
 from stream.units import ClosedBy
 
 
@@ -30,100 +26,137 @@ class ActivityQuota(Protocol):
         """Learn the cost of the next bin; called once for every bin, before `value` is read for it."""
 
 
-@dataclass(frozen=True, slots=True)
-class Bin:
-    """A final bin. `quota`: in force then."""
+@dataclass(slots=True)
+class _Raw:
+    """A bin that is filling, or not smoothed yet."""
 
-    cost: float
-    is_active: bool
-    has_key: bool
-    quota: float
+    cost: float = 0.0
+    num_active: int = 0
+    num_told: int = 0
+    has_key: bool = False
 
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ActivityRule:
-    """Spans in bins, of active groups by `groups`. `waits_for_key`: a still group that is long enough ends before a keyframe if one comes."""
-
-    groups: GroupRule
-    num_still: int
-    num_calm: int
-    waits_for_key: bool = False
-
-    @classmethod
-    def from_seconds(
-        cls, *, bin_s: float, t_min_s: float, t_max_s: float, t_still_s: float, calm_s: float, waits_for_key: bool
-    ) -> ActivityRule:
-        groups = GroupRule.from_seconds(bin_s=bin_s, t_min_s=t_min_s, t_max_s=t_max_s)
-        return cls(
-            groups=groups,
-            num_still=max(1, round(t_still_s / bin_s)),
-            num_calm=max(groups.num_min, math.ceil(calm_s / bin_s)),
-            waits_for_key=waits_for_key,
-        )
-
-    def next_group(self, bins: Sequence[Bin], num_still_before: int, *, at_end: bool) -> Cut | None:
-        """The group that begins with `bins[0]`, None while more has to be known. `num_still_before`: still bins in a row right before it, at
-        least `num_calm` at the beginning of a stream."""
-        first = next((index for index, each in enumerate(bins) if each.is_active), len(bins))
-        num_still = num_still_before + first
-        if first and num_still >= self.num_calm:
-            return self._still(bins, first, at_end=at_end)
-        if first == len(bins):
-            return Cut(len(bins) - 1, "end", is_active=False) if at_end and bins else None
-        return self._active(bins, is_onset=num_still >= self.num_calm, num_still_before=num_still_before, at_end=at_end)
-
-    def _still(self, bins: Sequence[Bin], first_active: int, *, at_end: bool) -> Cut | None:
-        most = 2 * self.num_still if self.waits_for_key else self.num_still
-        for end in range(self.num_still - 1, min(most, first_active)):
-            follows_key = end + 1 < len(bins) and bins[end + 1].has_key
-            if end == most - 1 or (follows_key and end + 1 < first_active):
-                return Cut(end, "max_span", is_active=False)
-            if end + 1 == len(bins) and not at_end:
-                return None
-        if first_active < len(bins):
-            return Cut(first_active - 1, "onset", is_active=False)
-        return Cut(len(bins) - 1, "end", is_active=False) if at_end else None
-
-    def _active(self, bins: Sequence[Bin], *, is_onset: bool, num_still_before: int, at_end: bool) -> Cut | None:
-        total, last_active = 0.0, -1 - num_still_before
-        for index, each in enumerate(bins):
-            total += each.cost
-            last_active = index if each.is_active else last_active
-            if is_onset and index + 1 == self.groups.num_min:
-                return self._onset(bins, total, at_end=at_end)
-            if index - last_active >= self.num_calm:
-                return Cut(max(last_active, self.groups.num_min - 1), "still", is_active=True)
-            if self.groups.triggers(index + 1, total, each.quota):
-                needed = min(self.groups.num_max - 1, index + self.groups.reach)
-                if needed >= len(bins) and not at_end:
-                    return None
-                end = self._cheapest(bins, index)
-                return Cut(end, "quota" if total >= each.quota else "max_span", is_active=True)
-        return Cut(len(bins) - 1, "end", is_active=True) if at_end else None
-
-    def _onset(self, bins: Sequence[Bin], total: float, *, at_end: bool) -> Cut | None:
-        num_min = self.groups.num_min
-        if len(bins) == num_min and not at_end:
-            return None
-        one_more = len(bins) > num_min and bins[num_min].cost < bins[num_min - 1].cost
-        return Cut(num_min - 1 + one_more, "quota" if total >= bins[num_min - 1].quota else "onset", is_active=True)
-
-    def _cheapest(self, bins: Sequence[Bin], trigger: int) -> int:
-        """As `GroupRule.cut`; of equally cheap ends, one before a keyframe."""
-        low = max(self.groups.num_min - 1, trigger - self.groups.reach)
-        high = min(self.groups.num_max - 1, len(bins) - 1, trigger + self.groups.reach)
-
-        def order(end: int) -> tuple[float, bool, int]:
-            follows_key = self.waits_for_key and end + 1 < len(bins) and end < high and bins[end + 1].has_key
-            return bins[end].cost, not follows_key, abs(end - trigger)
-
-        return min(range(low, high + 1), key=order)
+    @property
+    def is_active(self) -> bool:
+        """Two pictures say so, or all that were read."""
+        return self.num_active >= min(2, max(1, self.num_told))
 
 
-@dataclass(frozen=True, slots=True)
-class Cut:
-    """Where a group ends: index of its last bin."""
+class ActivityPartition:
+    """Cuts one stream, in the place of `OnlinePartition`. Nothing before a `finish` influences what follows it."""
 
-    end: int
-    closed_by: ClosedBy
-    is_active: bool
+    def __init__(self, quota: ActivityQuota, rule: ActivityRule, *, bin_s: float, smooth: int) -> None:
+        self.rule, self.bin_s = rule, bin_s
+        self._quota, self._smooth = quota, smooth
+        self._reset(0)
+
+    def _reset(self, first: int) -> None:
+        self._first = first  # the bin of _raw[0]
+        self._raw: list[_Raw] = []
+        self._bins: list[Bin] = []  # final, from the open group's first on
+        self._start = first
+        self._num_still_before = self.rule.num_calm
+
+    @property
+    def start(self) -> int:
+        """First bin of the open group."""
+        return self._start
+
+    @property
+    def newest(self) -> int:
+        """The bin that is filling."""
+        return self._first + len(self._raw) - 1
+
+    @property
+    def earliest_next(self) -> int:
+        """The earliest bin that the next group may still start with."""
+        back = max(self.rule.groups.reach, self.rule.num_calm)
+        return max(self._start + 1, self._start + len(self._bins) - back)
+
+    @property
+    def is_active(self) -> bool:
+        """Whether something was active in the open group so far."""
+        return any(each.is_active for each in self._bins) or any(each.is_active for each in self._raw[-1 - self._smooth :])
+
+    @property
+    def open_cost(self) -> float:
+        """Cost of the open group so far; the newest bins, which are not smoothed yet, count as they are."""
+        waiting = self._raw[max(0, self._start + len(self._bins) - self._first) :]
+        return sum(each.cost for each in self._bins) + sum(each.cost for each in waiting)
+
+    def bin_of(self, media_s: float) -> int:
+        """Bin of a media time."""
+        return max(0, math.floor(media_s / self.bin_s))
+
+    def push(self, media_s: float, cost: float, *, is_active: bool | None, is_key: bool = False) -> list[Span]:
+        """Add one record; a time before the newest bin counts in the newest. `is_active`: None of a picture that was not read. Returns the
+        groups that became certain."""
+        bin_ = self.bin_of(media_s)
+        if not self._raw:
+            self._reset(bin_)
+        spans = self._open_bins(bin_)
+        newest = self._raw[-1]
+        newest.cost += cost
+        newest.num_told += is_active is not None
+        newest.num_active += is_active is True
+        newest.has_key |= is_key
+        return spans
+
+    def advance(self, media_s: float) -> list[Span]:
+        """No record before `media_s` will come any more: bins before it are final. Returns the groups that became certain."""
+        return self._open_bins(self.bin_of(media_s)) if self._raw else []
+
+    def finish(self, closed_by: ClosedBy) -> list[Span]:
+        """Close everything, as at the end of a recording; the last group closes by `closed_by`."""
+        if not self._raw:
+            return []
+        spans = self._smooth_to(self.newest) + self._cut(at_end=True)
+        if spans:
+            spans[-1] = replace(spans[-1], closed_by=closed_by)
+        self._reset(0)
+        return spans
+
+    def _open_bins(self, bin_: int) -> list[Span]:
+        """Open bins up to `bin_`; all before it are final."""
+        spans: list[Span] = []
+        while self.newest < bin_:
+            self._raw.append(_Raw())
+            spans += self._smooth_to(self.newest - 1 - self._smooth)
+        return spans
+
+    def _smooth_to(self, bin_: int) -> list[Span]:
+        """Smooth bins up to `bin_`, and look for groups behind each."""
+        spans: list[Span] = []
+        while self._start + len(self._bins) <= bin_:
+            here = self._start + len(self._bins) - self._first
+            raw = self._raw[here]
+            cost = mean_around([each.cost for each in self._raw], here, self._smooth, len(self._raw))
+            self._quota.see_bin(cost, is_active=raw.is_active)
+            self._bins.append(Bin(cost, raw.is_active, raw.has_key, self._quota.value()))
+            spans += self._cut(at_end=False)
+        return spans
+
+    def _cut(self, *, at_end: bool) -> list[Span]:
+        spans: list[Span] = []
+        while self._bins and (cut := self.rule.next_group(self._bins, self._num_still_before, at_end=at_end)) is not None:
+            done = self._bins[: cut.end + 1]
+            spans.append(
+                Span(
+                    start=self._start,
+                    end=self._start + cut.end,
+                    cost=sum(each.cost for each in done),
+                    closed_by=cut.closed_by,
+                    is_active=cut.is_active,
+                )
+            )
+            for each in done:
+                self._num_still_before = 0 if each.is_active else self._num_still_before + 1
+            del self._bins[: cut.end + 1]
+            self._start += cut.end + 1
+            self._forget(self._start - self._smooth)
+        return spans
+
+    def _forget(self, before: int) -> None:
+        """Drop bins that nothing will read again."""
+        if before > self._first:
+            del self._raw[: before - self._first]
+            self._first = before

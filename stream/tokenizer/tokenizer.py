@@ -7,7 +7,8 @@ shown (`candidates`, `evidence`), blocks are chosen (`select`) and placed (`pack
 
 from __future__ import annotations
 
-from collections import Counter, deque
+import math
+from collections import Counter, OrderedDict, deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
@@ -16,23 +17,31 @@ import numpy as np
 
 from ov2.canvas import CanvasGroup
 from stream.codec.decode import DecodedFrame, Decoder
+from stream.codec.effort import Effort
 from stream.codec.evidence import measure as measure_frame
 from stream.codec.h264.parameter_sets import LARGEST_PICTURE_PX
 from stream.codec.picture import Picture
 from stream.codec.slice_reader import SliceReader
+from stream.tokenizer.activity_partition import ActivityPartition
+from stream.tokenizer.activity_rule import ActivityRule
 from stream.tokenizer.budget import first_group_tokens, num_llm_tokens
-from stream.tokenizer.candidates import Measure, OpenBin, OpenFrames
+from stream.tokenizer.candidates import HeldFrame, Measure, OpenBin, OpenFrames
 from stream.tokenizer.costs import FrameCosts
+from stream.tokenizer.credit import CreditQuota
+from stream.tokenizer.efforts import NOT_READ, Efforts, is_active
 from stream.tokenizer.evidence import Scorer, num_p_canvases
 from stream.tokenizer.online import FixedQuota, OnlinePartition, Span
 from stream.tokenizer.pack import pack
+from stream.tokenizer.planner import Plan, plan
 from stream.tokenizer.quota import QuotaController
-from stream.tokenizer.selection import stratified, topk
+from stream.tokenizer.selection import few_frames, stratified, topk
 from stream.tokenizer.settings import TokenizerSettings
 from stream.units import MEDIA_CLOCK_HZ, ClosedBy, Packet
 
 GAP_INTERVALS = 4.0
 """A step in time is no gap while it stays below this many times the one before: slow cameras step far."""
+EFFORTS_MOST = 256
+"""Pictures whose effort may still be asked for: those of the slots that are not judged yet."""
 LOST_MOST = 64
 """Packets without a picture that wait for the next frame; older ones are forgotten."""
 _POLICIES: dict[str, Callable[[np.ndarray, int], np.ndarray]] = {"stratified": stratified, "readiness": topk}
@@ -83,7 +92,8 @@ class Tokenizer:
     ) -> None:
         self.settings = settings or TokenizerSettings()
         self._costs = FrameCosts(self.settings.cost, self.settings.scene_cut_ratio)
-        self._slices = SliceReader()
+        self._efforts = Efforts() if self.settings.needs_effort else None
+        self._slices = self._efforts.slices if self._efforts is not None else SliceReader()
         self._decoder: FrameSource = decoder or Decoder(
             name,
             with_qp=self._costs.needs_qp,
@@ -93,7 +103,9 @@ class Tokenizer:
         )
         self._measure = measure
         self._stream: _Stream | None = None
-        self._quota: FixedQuota | QuotaController | None = None
+        self._plan: Plan | None = None
+        self._shown_efforts: OrderedDict[int, Effort] = OrderedDict()
+        self._quota: FixedQuota | QuotaController | CreditQuota | None = None
         self._stats = TokenizerStats()
         self._lost: deque[Packet] = deque(maxlen=LOST_MOST)
         self._step_s = 0.0
@@ -115,6 +127,8 @@ class Tokenizer:
         groups: list[CanvasGroup] = []
         if packet.discontinuity:
             groups = self._drain("discontinuity")
+        if self._efforts is not None:
+            self._efforts.see(packet)
         frames = self._decoder.push(packet)
         return groups + self._take(frames)
 
@@ -141,7 +155,7 @@ class Tokenizer:
     def widen(self, factor: float) -> None:
         """Make groups cost so many times as much as the token rate asks for, until told otherwise: the model is behind. Groups then
         depend on when this was called, and not on the packets alone. A fixed quota stays as it is."""
-        if isinstance(self._quota, QuotaController):
+        if isinstance(self._quota, QuotaController | CreditQuota):
             self._quota.widen(factor)
 
     def force(self) -> list[CanvasGroup]:
@@ -184,15 +198,13 @@ class Tokenizer:
         for packet in sorted((p for p in self._lost if p.pts_s <= until_s), key=lambda p: p.pts_s):
             self._lost.remove(packet)
             if self._stream is not None:
-                cost = self._costs.of(packet.size_bytes, is_key=packet.is_key)
-                groups += self._emit(self._stream, self._stream.partition.push(packet.pts_s, cost))
+                groups += self._emit(self._stream, self._record(self._stream, packet, packet.pts_s, math.nan)[1])
         return groups
 
     def _add(self, stream: _Stream, frame: DecodedFrame) -> list[CanvasGroup]:
-        qp = frame.mean_qp if self._costs.needs_qp else float("nan")
-        cost = self._costs.of(frame.packet.size_bytes, is_key=frame.is_key, mean_qp=qp)
+        qp = frame.mean_qp if self._costs.needs_qp else math.nan
         partition, frames = stream.partition, stream.frames
-        spans = partition.push(frame.media_s, cost)
+        cost, spans = self._record(stream, frame.packet, frame.media_s, qp)
         opens_bin = frames.add(frame, partition.newest, cost)
         stream.step_s, stream.last = frame.media_s - stream.last.media_s or stream.step_s, frame
         groups = self._emit(stream, spans) if spans else []
@@ -201,21 +213,62 @@ class Tokenizer:
         self._stats.num_frames += 1
         return groups
 
+    def _record(self, stream: _Stream, packet: Packet, media_s: float, qp: float) -> tuple[float, list[Span]]:
+        """The cost of a picture, and the groups that it made certain."""
+        effort = self._efforts.of(packet) if self._efforts is not None else NOT_READ
+        if effort.effort is not None and self.settings.evidence == "coded":
+            self._shown_efforts[packet.pts] = effort.effort
+            if len(self._shown_efforts) > EFFORTS_MOST:
+                self._shown_efforts.popitem(last=False)
+        if self.settings.cost == "excess":
+            cost = self._efforts.cost(effort) if self._efforts is not None else 0.0
+        else:
+            cost = self._costs.of(packet.size_bytes, is_key=packet.is_key, mean_qp=qp)
+        if isinstance(stream.partition, ActivityPartition):
+            return cost, stream.partition.push(media_s, cost, is_active=is_active(effort), is_key=packet.is_key)
+        return cost, stream.partition.push(media_s, cost)
+
     def _begin(self, frame: DecodedFrame) -> _Stream:
-        s = self.settings
+        self._plan = plan(self.settings, (frame.width, frame.height))
+        s = self._plan.settings
         scorer = Scorer(s, (frame.width, frame.height))
         if self._quota is None and s.quota is not None:
             self._quota = FixedQuota(s.quota)
         elif self._quota is None:
             first = first_group_tokens(scorer.blocks_per_canvas, s)
-            self._quota = QuotaController(s.token_rate, bin_s=s.bin_s, first_tokens=first)
+            controller = QuotaController if s.t_still_s is None else CreditQuota
+            self._quota = controller(s.token_rate, bin_s=s.bin_s, first_tokens=first)
+        measure: Measure = self._coded if s.evidence == "coded" else self._measure
         return _Stream(
+            settings=s,
             scorer=scorer,
-            partition=OnlinePartition(self._quota, bin_s=s.bin_s, t_min_s=s.t_min_s, t_max_s=s.t_max_s, smooth=s.smooth),
-            frames=OpenFrames(scorer, self._measure, bin_s=s.bin_s, analysis_fps=s.analysis_fps, held_frames=s.held_frames),
+            partition=self._partition(s),
+            frames=OpenFrames(
+                scorer,
+                measure,
+                bin_s=s.bin_s,
+                analysis_fps=s.analysis_fps,
+                held_frames=s.held_frames,
+                with_keys=s.anchor == "key",
+            ),
             first_s=frame.media_s,
             last=frame,
         )
+
+    def _partition(self, s: TokenizerSettings) -> OnlinePartition | ActivityPartition:
+        if s.t_still_s is None:
+            assert not isinstance(self._quota, CreditQuota | None), "expected a quota of all time"
+            return OnlinePartition(self._quota, bin_s=s.bin_s, t_min_s=s.t_min_s, t_max_s=s.t_max_s, smooth=s.smooth)
+        rule = ActivityRule.from_seconds(
+            bin_s=s.bin_s,
+            t_min_s=s.t_min_s,
+            t_max_s=s.t_max_s,
+            t_still_s=s.t_still_s,
+            calm_s=s.calm_s,
+            waits_for_key=s.anchor == "key",
+        )
+        assert not isinstance(self._quota, QuotaController | None), "expected a quota of active time"
+        return ActivityPartition(self._quota, rule, bin_s=s.bin_s, smooth=s.smooth)
 
     def _close(self, closed_by: ClosedBy) -> list[CanvasGroup]:
         """Close everything that is open; nothing of it reaches what follows."""
@@ -235,6 +288,8 @@ class Tokenizer:
         num_tokens, span_s = num_llm_tokens(group), group.end_s - group.start_s
         if isinstance(self._quota, QuotaController):
             self._quota.see_group(num_tokens, span_s, shortest=span.earliest, longest=span.closed_by == "max_span")
+        elif isinstance(self._quota, CreditQuota):
+            self._quota.see_group(num_tokens, span_s, is_active=span.is_active)
         self._stats.num_groups += 1
         self._stats.num_tokens += num_tokens
         self._stats.media_s += span_s
@@ -243,14 +298,17 @@ class Tokenizer:
 
     def _group(self, stream: _Stream, bins: Sequence[OpenBin], span: Span | None) -> CanvasGroup:
         """Canvases of the frames of `bins`. `span` is None for a peek."""
-        anchor = bins[0].anchor
-        assert anchor is not None, "expected the first frame of a group to be held"
-        shown = [c for bin_ in bins for c in bin_.candidates if c.held.frame_id != anchor.frame_id]
-        scorer = stream.scorer
-        num_canvases = num_p_canvases(
-            sum(c.evidence.num_active for c in shown), len(shown), scorer.blocks_per_canvas, self.settings
+        is_still = isinstance(stream.partition, ActivityPartition) and not (
+            stream.partition.is_active if span is None else span.is_active
         )
+        anchor = self._anchor(bins, is_still=is_still, is_open=span is None)
+        shown = [c for bin_ in bins for c in bin_.candidates if c.held.frame_id > anchor.frame_id and not is_still]
+        scorer, s = stream.scorer, stream.settings
+        num_canvases = num_p_canvases(sum(c.evidence.num_active for c in shown), len(shown), scorer.blocks_per_canvas, s)
         scores_TRC = np.stack([np.zeros(scorer.grid, np.float32), *(c.evidence.scores for c in shown)])
+        if s.source_frames:
+            kept = few_frames(scores_TRC, num_canvases, s.source_frames)
+            scores_TRC, shown = scores_TRC[kept], [shown[index - 1] for index in kept[1:]]
         chosen = _POLICIES[self.settings.policy](scores_TRC, num_canvases)
         packed = pack([anchor, *(c.held for c in shown)], chosen, scorer.canvas_wh)
         start_s, end_s = stream.span_s(bins, span)
@@ -266,13 +324,29 @@ class Tokenizer:
             cost=stream.partition.open_cost if span is None else span.cost,
         )
 
+    def _coded(self, frame: DecodedFrame, previous: DecodedFrame | None) -> Effort | None:
+        return self._shown_efforts.get(frame.packet.pts)
+
+    def _anchor(self, bins: Sequence[OpenBin], *, is_still: bool, is_open: bool) -> HeldFrame:
+        """The frame of a group that is shown whole. Of a still group that is open, the newest: nothing has changed, and an answer sees the
+        last seconds."""
+        if is_still and is_open:
+            return next(anchor for bin_ in reversed(bins) if (anchor := bin_.anchor) is not None)
+        keys = [bin_.key for bin_ in (bins if is_still else bins[:1]) if bin_.key is not None]
+        if keys and self.settings.anchor == "key":
+            return keys[0]
+        anchor = bins[0].anchor
+        assert anchor is not None, "expected the first frame of a group to be held"
+        return anchor
+
 
 @dataclass(slots=True, kw_only=True)
 class _Stream:
     """Frames between two discontinuities."""
 
+    settings: TokenizerSettings
     scorer: Scorer
-    partition: OnlinePartition
+    partition: OnlinePartition | ActivityPartition
     frames: OpenFrames
     first_s: float
     last: DecodedFrame
@@ -282,7 +356,7 @@ class _Stream:
         """Media seconds that a group covers: whole bins, but for the frames' own ends at the ends of a stream."""
         bin_s = self.partition.bin_s
         start_s = max(bins[0].index * bin_s, self.first_s)
-        if span is not None and span.closed_by in ("quota", "max_span"):
+        if span is not None and span.closed_by in ("quota", "max_span", "onset", "still"):
             return start_s, (span.end + 1) * bin_s
         return start_s, min(_on_clock(bins[-1].last_s + self.step_s), (bins[-1].index + 1) * bin_s)
 
