@@ -69,7 +69,10 @@ class ActivityPartition:
     @property
     def earliest_next(self) -> int:
         """The earliest bin that the next group may still start with."""
-        back = max(self.rule.groups.reach, self.rule.num_calm)
+        groups = self.rule.groups
+        back = (
+            max(2 * groups.reach, self.rule.num_calm) + 1
+        )  # a cut may lie `reach` before a trigger that waits for `reach` more bins
         return max(self._start + 1, self._start + len(self._bins) - back)
 
     @property
