@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from ov2_bench.boundaries import Row, Told
+    from ov2_bench.group_measures import FilmTruth, GroupSpan
     from trainer.world import World
 
 BIN_S = 0.5
@@ -97,13 +98,39 @@ def save_coverage(table: Mapping[str, Row], path: Path) -> None:
     _save(figure, path)
 
 
-def _figure(width: float, height: float, columns: Sequence[float] = (1,)) -> tuple[Any, Any]:
+def save_groups(name: str, by_rate: Mapping[str, Sequence[GroupSpan]], truth: FilmTruth, path: Path) -> None:
+    """Tokens over time of every rate, group by group, under the cost; what happens in grey."""
+    figure, rows = _figure(12, 1.5 + 1.3 * len(by_rate), num_rows=1 + len(by_rate))
+    costly = next(iter(by_rate.values()))
+    _steps(rows[0], costly, [group.cost / group.span_s for group in costly], "tab:green")
+    rows[0].set_ylabel("cost per s")
+    rows[0].set_title(f"{name}: the tokenizer's cost, and tokens per second at each token rate", fontsize=10, loc="left")
+    for axes, (rate, groups) in zip(rows[1:], by_rate.items(), strict=True):
+        _steps(axes, groups, [group.tokens / group.span_s for group in groups], "tab:blue")
+        axes.axhline(float(rate), color="k", lw=0.7, ls=":")
+        axes.set_ylabel(f"tokens/s at {rate}")
+    for axes in rows:
+        axes.set_xlim(0, truth.duration_s)
+        axes.set_ylim(bottom=0)
+        for low_s, high_s in truth.active:
+            axes.axvspan(low_s, high_s, color="0.88", lw=0, zorder=0)
+    rows[-1].set_xlabel("seconds")
+    _save(figure, path)
+
+
+def _steps(axes: Any, groups: Sequence[GroupSpan], heights: Sequence[float], colour: str) -> None:
+    """One step per group."""
+    if groups:
+        axes.stairs(heights, [*(group.start_s for group in groups), groups[-1].end_s], color=colour, fill=True, alpha=0.8)
+
+
+def _figure(width: float, height: float, columns: Sequence[float] = (1,), num_rows: int = 1) -> tuple[Any, Any]:
     import matplotlib
 
     matplotlib.use("Agg")
     from matplotlib import pyplot
 
-    return pyplot.subplots(1, len(columns), figsize=(width, height), width_ratios=columns, layout="constrained")
+    return pyplot.subplots(num_rows, len(columns), figsize=(width, height), width_ratios=columns, layout="constrained")
 
 
 def _save(figure: Any, path: Path) -> None:

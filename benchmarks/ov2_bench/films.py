@@ -21,12 +21,15 @@ LEAST_SECONDS = 10.0
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Encoding:
-    """A way to film: a preset of `trainer.world.camera`, pictures per second, and sensor noise in grey levels (None: the yard's)."""
+    """A way to film: a preset of `trainer.world.camera`, pictures per second, sensor noise in grey levels (None: the yard's), and
+    what is filmed: a yard where something happens for a share `duty` of the time (None: the busy one), by day or at `night`."""
 
     name: str
     camera: str = "default"
     fps: int = 10
     noise: float | None = None
+    duty: float | None = None
+    night: bool = False
 
 
 ENCODINGS: tuple[Encoding, ...] = (
@@ -45,6 +48,10 @@ ENCODINGS: tuple[Encoding, ...] = (
 )
 
 
+def _keep_quiet(line: str) -> None:
+    """Tell nobody; a function with a name, so that films may be made in other processes."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Films:
     """A folder of films, `seconds` long, `width` by `height` pixels. `tell` hears of each that has to be made."""
@@ -53,12 +60,15 @@ class Films:
     seconds: float
     width: int = 640
     height: int = 360
-    tell: Callable[[str], None] = lambda line: None
+    tell: Callable[[str], None] = _keep_quiet
 
-    def world(self, seed: int) -> World:
+    def world(self, seed: int, encoding: Encoding | None = None) -> World:
+        """The yard of a seed: the busy one, or what an encoding films."""
         from trainer.world import World
 
-        return World(seed, duration_s=self.seconds)
+        if encoding is None:
+            return World(seed, duration_s=self.seconds)
+        return World(seed, duration_s=self.seconds, duty=encoding.duty, night=encoding.night)
 
     def path(self, seed: int, encoding: Encoding) -> Path:
         """The film of a seed, made if it is not there yet."""
@@ -67,7 +77,8 @@ class Films:
         from trainer.world.writer import write_pictures
 
         options = camera_profile(encoding.camera).options(width=self.width, height=self.height, fps=encoding.fps)
-        print_of_options = zlib.crc32(repr((sorted(options.items()), encoding.noise)).encode())
+        filmed = () if encoding.duty is None and not encoding.night else (encoding.duty, encoding.night)
+        print_of_options = zlib.crc32(repr((sorted(options.items()), encoding.noise, *filmed)).encode())
         size = f"{self.width}x{self.height}"
         path = self.folder / f"{encoding.name}_{size}_{encoding.fps}fps_{self.seconds:g}s_{seed}_{print_of_options:08x}.mkv"
         if not path.exists():
@@ -75,7 +86,7 @@ class Films:
             self.folder.mkdir(parents=True, exist_ok=True)
             unfinished = path.with_suffix(".part.mkv")
             write_pictures(
-                Renderer(self.world(seed), width=self.width, height=self.height, noise=encoding.noise),
+                Renderer(self.world(seed, encoding), width=self.width, height=self.height, noise=encoding.noise),
                 unfinished,
                 profile_name=encoding.camera,
                 fps=encoding.fps,

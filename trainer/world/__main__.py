@@ -13,6 +13,7 @@ import typer
 
 from trainer.world import CAMERAS, Renderer, World, WorldError, caption, write_file
 from trainer.world import publish as publish_world
+from trainer.world.activity import active_intervals, save_activity
 
 app = typer.Typer(help=__doc__, no_args_is_help=True, add_completion=False)
 
@@ -22,6 +23,10 @@ Size = Annotated[int, typer.Option(min=16)]
 Camera = Annotated[str, typer.Option(help=f"encoder preset: {', '.join(CAMERAS)}")]
 Start = Annotated[float, typer.Option(help="world second to begin at")]
 Seconds = Annotated[float, typer.Option(help="how long")]
+Duty = Annotated[
+    float | None, typer.Option(min=0, max=100, help="percent of the time that something happens; default: a busy yard")
+]
+Night = Annotated[bool, typer.Option("--night", help="the same yard in the dark, with a noisy sensor")]
 
 
 @app.command()
@@ -34,13 +39,15 @@ def publish(
     width: Size = 640,
     height: Size = 360,
     camera: Camera = "default",
+    duty: Duty = None,
+    night: Night = False,
     connect_s: Annotated[float, typer.Option(help="how long to try to reach the server")] = 10.0,
 ) -> None:
     """Publish live over RTSP until the time is over, the peer closes, or a signal comes."""
     stop = threading.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda *_: stop.set())
-    world = World(seed, duration_s=start_s + seconds)
+    world = World(seed, duration_s=start_s + seconds, duty=_share(duty), night=night)
     done = publish_world(
         world, url, fps=fps, width=width, height=height, camera=camera, start_s=start_s, connect_s=connect_s, stop=stop
     )
@@ -57,11 +64,19 @@ def write(
     width: Size = 640,
     height: Size = 360,
     camera: Camera = "default",
+    duty: Duty = None,
+    night: Night = False,
+    truth: Annotated[
+        bool, typer.Option("--truth", help="also write when something happens, beside the film, as .json")
+    ] = False,
 ) -> None:
     """Write a video file."""
-    world = World(seed, duration_s=start_s + seconds)
+    world = World(seed, duration_s=start_s + seconds, duty=_share(duty), night=night)
     write_file(world, path, fps=fps, width=width, height=height, camera=camera, start_s=start_s)
     typer.echo(str(path))
+    if truth:
+        active = [(low - start_s, high - start_s) for low, high in active_intervals(world, start_s=start_s)]
+        typer.echo(str(save_activity(path, active, duration_s=seconds, truth="the world's script")))
 
 
 @app.command()
@@ -85,6 +100,10 @@ def story(seed: Seed = 900_000, seconds: Seconds = 60.0) -> None:
     """Tell what happens: seconds and sentences."""
     for event in World(seed, duration_s=seconds).events:
         typer.echo(f"{event.t_s:8.2f}  {event.sentence}")
+
+
+def _share(percent: float | None) -> float | None:
+    return None if percent is None else percent / 100
 
 
 def main() -> None:

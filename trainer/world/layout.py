@@ -7,7 +7,7 @@ coordinates: x and y from 0 to 1, left to right and top to bottom.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -62,6 +62,9 @@ DAYLIGHTS: tuple[tuple[float, float, float], ...] = (
     (0.62, 0.64, 0.76),
 )
 """Light of the hour, from noon to dusk, as gains of red, green and blue."""
+NIGHT_LIGHT = (0.30, 0.31, 0.36)
+NIGHT_NOISE = 5.0
+"""Sensor noise in the dark, grey levels."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -140,3 +143,8 @@ def layout_of(seed: int) -> Layout:
         house_name=HOUSE_NAMES[int(rng.integers(len(HOUSE_NAMES)))],
         plants=tuple(plants),
     )
+
+
+def at_night(layout: Layout) -> Layout:
+    """The same yard in the dark, with a sensor that struggles."""
+    return replace(layout, daylight=NIGHT_LIGHT, noise=NIGHT_NOISE)

@@ -16,6 +16,7 @@ from trainer.world.backdrop import Backdrop
 from trainer.world.car import paint_car
 from trainer.world.dog import paint_dog
 from trainer.world.layout import DRAWING_H, DRAWING_W
+from trainer.world.leaves import Leaves
 from trainer.world.noise import NOISE_MARGIN, noise_tiles
 from trainer.world.parcel import paint_parcel
 from trainer.world.pen import Image, Pen, circle
@@ -37,6 +38,7 @@ class Renderer:
         assert min(width, height) >= 16, f"expected a picture of at least 16x16, got {width}x{height}"
         self.world, self.width, self.height = world, width, height
         self.backdrop = Backdrop(world.layout, width, height)
+        self._leaves = None if world.duty is None else Leaves(world.layout, width, height)
         self._still: dict[tuple[bool, float, tuple[Thing, ...]], Image] = {}
         self._noise = noise_tiles(width, height, world.layout.noise if noise is None else noise)
 
@@ -46,6 +48,8 @@ class Renderer:
         things = self._things(state)
         num_still = next((index for index, thing in enumerate(things) if not is_still(thing)), len(things))
         image = self._still_picture(state.lamp_on, state.door_fraction, things[:num_still]).copy()
+        if self._leaves is not None:
+            self._leaves.sway(image, t_s)
         pen = Pen(image)
         for thing in things[num_still:]:
             self._paint(pen, thing, state.lamp_on)

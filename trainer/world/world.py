@@ -11,9 +11,10 @@ import dataclasses
 
 import numpy as np
 
+from trainer.world.duty import DutyDirector
 from trainer.world.errors import TimeError
 from trainer.world.event import WorldEvent
-from trainer.world.layout import layout_of
+from trainer.world.layout import at_night, layout_of
 from trainer.world.presence_interval import Bout, PresenceInterval
 from trainer.world.script import Director
 from trainer.world.stage import Switch
@@ -27,17 +28,20 @@ BUCKET_S = 8.0
 class World:
     """The yard of a seed from 0 to `duration_s` seconds.
 
-    `layout` is the place, `events` what happens in it, sorted by `t_s`. Raises SeedError below zero, TimeError for a
-    duration that is not above zero.
+    `layout` is the place, `events` what happens in it, sorted by `t_s`. `duty`: the share of the time that something happens, 0 to
+    1, in a yard with wind in its leaves (`duty.py`); None for the busy yard with everything in it. `night`: the same yard in
+    the dark. Raises SeedError below zero, TimeError for a duration that is not above zero or a duty that is no share.
     """
 
-    def __init__(self, seed: int, *, duration_s: float = 60.0) -> None:
+    def __init__(self, seed: int, *, duration_s: float = 60.0, duty: float | None = None, night: bool = False) -> None:
         if not duration_s > 0:
             raise TimeError(f"duration_s: expected above 0, got {duration_s}")
         self.seed = seed
         self.duration_s = float(duration_s)
-        self.layout = layout_of(seed)
-        director = Director(self.layout, np.random.default_rng([seed, 0x5C]))
+        self.layout = at_night(layout_of(seed)) if night else layout_of(seed)
+        self.duty = duty
+        rng = np.random.default_rng([seed, 0x5C])
+        director = Director(self.layout, rng) if duty is None else DutyDirector(self.layout, rng, duty)
         director.run_until(self.duration_s)
         self.events: tuple[WorldEvent, ...] = tuple(event for event in director.events if event.t_s < self.duration_s)
         self.event_times_s = tuple(event.t_s for event in self.events)

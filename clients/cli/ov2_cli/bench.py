@@ -7,6 +7,7 @@ In: a file, seeds, or nothing. Out: a one-screen summary, and with --json one JS
 from __future__ import annotations
 
 import json
+import os
 import tempfile
 from collections.abc import Mapping
 from pathlib import Path
@@ -27,6 +28,8 @@ app.command()(live.cameras)
 
 LEAST_TABLE_WIDTH = 120
 """Columns of the kernels' table, which goes to files too, where rich would count on 80."""
+LEAST_GROUPS_WIDTH = 170
+"""The same of the table of `groups`."""
 
 
 @app.command()
@@ -164,6 +167,44 @@ def selection(
     typer.echo(f"plot: {out}")
     if as_json:
         print(json.dumps(table))
+
+
+@app.command()
+def groups(
+    films: Annotated[Path | None, typer.Option(help="Folder of real films, each with its truth beside it.")] = None,
+    seeds: Seeds = "900000:900001",
+    only: Annotated[str, typer.Option(help="Only films whose name holds this.")] = "",
+    setting: Annotated[list[str] | None, typer.Option("--set", help="A tokenizer setting, KEY=VALUE.")] = None,
+    plot: Annotated[bool, typer.Option("--plot", help="Draw tokens over time under the cost, a picture per film.")] = False,
+    out: Annotated[Path, typer.Option(help="Folder for films, which are kept, and plots.")] = Path("runs/bench-groups"),
+    as_json: Json = False,
+) -> None:
+    """Do groups and tokens follow what happens? Films by duty, and real ones, at three token rates."""
+    from ov2_bench.figures import save_groups
+    from ov2_bench.films import seeds_between
+    from ov2_bench.groups import RATES, bench_groups, duty_films, films_in, table
+    from rich.console import Console
+    from rich.progress import Progress
+
+    from ov2_cli.group_lines import assignments
+    from stream.tokenizer.settings import settings_from
+
+    settings = assignments(setting or [])
+    settings_from(settings)
+    real = films_in(films, only=only) if films else []
+    workers = os.cpu_count() or 1
+    with Progress(console=Console(stderr=True), transient=True) as bar:
+        task = bar.add_task("films", total=None)
+        made = duty_films(seeds_between(seeds), out / "films", only=only, workers=workers)
+        bar.update(task, description="groups", total=len(RATES) * len(made + real))
+        rows, grouped = bench_groups(made + real, settings=settings, workers=workers, advance=lambda _: bar.advance(task))
+    Console(width=max(Console().width, LEAST_GROUPS_WIDTH)).print(table(rows))
+    for film in made + real if plot else ():
+        save_groups(film.name, grouped[film.name], film.truth, out / f"{film.name}.png")
+    if plot:
+        typer.echo(f"plots: {out}")
+    if as_json:
+        print(json.dumps(rows))
 
 
 @app.command()
