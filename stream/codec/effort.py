@@ -49,8 +49,8 @@ RATE_PER_S = 0.1
 
 @dataclass(frozen=True, slots=True)
 class Effort:
-    """Of one picture: `moving` and `spent`, float32 [R, C] in [0, 1], zero where nothing unusual is. `score` float32 [R, C] in [0, 1]: how much of
-    either, for those who compare macroblocks; zero where neither is."""
+    """Of one picture: `moving` and `spent`, float32 [R, C] in [0, 1], zero where nothing unusual is. `score` float32 [R, C] in [0, 1]: how much
+    of either, for those who compare macroblocks; zero where neither is."""
 
     moving: np.ndarray
     spent: np.ndarray
@@ -116,8 +116,10 @@ class EffortMeter:
         spread_RC = (self._upper.now_RC - self._median.now_RC) / np.float32(NORMAL_UPPER)
         typical = float(np.median(spread_RC))
         spread_RC = np.maximum(spread_RC, LEAST_SPREAD_SHARE * typical + LEAST_SPREAD).astype(np.float32)
-        deviations_RC = (spent_RC - self._median.now_RC) / spread_RC
-        deviations_RC -= max(0.0, float(np.median(deviations_RC)))
+        usual_RC = np.maximum(self._median.now_RC, 0)
+        ratio = max(1.0, float(np.median((spent_RC + LEAST_SPREAD) / (usual_RC + LEAST_SPREAD))))
+        rise = max(0.0, float(np.median(spent_RC - usual_RC)))
+        deviations_RC = (spent_RC - np.maximum(ratio * usual_RC, usual_RC + rise)) / (ratio * spread_RC)
         least_RC = np.maximum(LEAST_SPEED, SPEED_RATIO * self._speed.now_RC)
         moving_RC = np.clip(speed_RC / least_RC - 1, 0, 1).astype(np.float32)
         unusual_RC = np.clip(deviations_RC / LEAST_DEVIATIONS - 1, 0, 1).astype(np.float32)

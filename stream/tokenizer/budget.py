@@ -37,6 +37,7 @@ def group_line(group: CanvasGroup, index: int) -> dict[str, Any]:
         "start_s": group.start_s,
         "end_s": group.end_s,
         "closed_by": group.closed_by,
+        "active": group.is_active,
         "cost": group.cost,
         "canvases": group.num_canvases,
         "patches": len(group.positions),

@@ -24,6 +24,8 @@ SHAPES = ((4, 2), (3, 2), (2, 3))
 SMALLEST = (2, 2)
 LONGEST_SPANS = 2.0
 """`t_max_s` is at least so many mean spans."""
+FAR = 1.25
+"""A mean span so many times `SPAN_S` is told."""
 TYPICAL_S = 1000.0
 """A timestamp of typical length."""
 
@@ -50,14 +52,13 @@ def plan(settings: TokenizerSettings, picture_wh: tuple[int, int]) -> Plan:
     span_s = tokens / settings.token_rate
     limits: list[str] = []
     t_max_s = settings.t_max_s
-    if settings.t_still_s is not None and span_s > SPAN_S * 1.25:
-        limits.append(
-            f"token_rate {settings.token_rate:g} pays for a group of {tokens} tokens every {span_s:.1f} s; for one every {SPAN_S:g} s set "
-            f"token_rate {tokens / SPAN_S:.0f}, or max_pixels lower"
-        )
-    if settings.t_still_s is not None and t_max_s < LONGEST_SPANS * span_s:
-        t_max_s = LONGEST_SPANS * span_s
-        limits.append(f"t_max_s {settings.t_max_s:g} leaves the quota no room; {t_max_s:.1f} is used")
+    if settings.t_still_s is not None:
+        t_max_s = max(t_max_s, LONGEST_SPANS * span_s)
+        if span_s > FAR * SPAN_S:
+            limits.append(
+                f"token_rate {settings.token_rate:g} pays for a group of {tokens} tokens every {span_s:.1f} s, so t_max_s is "
+                f"{t_max_s:.1f}; for one every {SPAN_S:g} s set token_rate {tokens / SPAN_S:.0f}"
+            )
     planned = replace(
         settings, max_pixels=max_pixels, canvases_per_group=num_canvases, source_frames=num_frames, t_max_s=t_max_s
     )

@@ -7,9 +7,10 @@ shown (`candidates`, `evidence`), blocks are chosen (`select`) and placed (`pack
 
 from __future__ import annotations
 
+import logging
 import math
 from collections import Counter, OrderedDict, deque
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
@@ -23,20 +24,19 @@ from stream.codec.h264.parameter_sets import LARGEST_PICTURE_PX
 from stream.codec.picture import Picture
 from stream.codec.slice_reader import SliceReader
 from stream.tokenizer.activity_partition import ActivityPartition
-from stream.tokenizer.activity_rule import ActivityRule
 from stream.tokenizer.budget import first_group_tokens, num_llm_tokens
-from stream.tokenizer.candidates import HeldFrame, Measure, OpenBin, OpenFrames
+from stream.tokenizer.candidates import Measure, OpenFrames
 from stream.tokenizer.costs import FrameCosts
 from stream.tokenizer.credit import CreditQuota
 from stream.tokenizer.efforts import NOT_READ, Efforts, is_active
-from stream.tokenizer.evidence import Scorer, num_p_canvases
-from stream.tokenizer.online import FixedQuota, OnlinePartition, Span
-from stream.tokenizer.pack import pack
+from stream.tokenizer.evidence import Scorer
+from stream.tokenizer.grouping import OpenStream
+from stream.tokenizer.online import Span
+from stream.tokenizer.partitions import AnyQuota, new_partition, new_quota
 from stream.tokenizer.planner import Plan, plan
 from stream.tokenizer.quota import QuotaController
-from stream.tokenizer.selection import few_frames, stratified, topk
 from stream.tokenizer.settings import TokenizerSettings
-from stream.units import MEDIA_CLOCK_HZ, ClosedBy, Packet
+from stream.units import ClosedBy, Packet
 
 GAP_INTERVALS = 4.0
 """A step in time is no gap while it stays below this many times the one before: slow cameras step far."""
@@ -44,7 +44,9 @@ EFFORTS_MOST = 256
 """Pictures whose effort may still be asked for: those of the slots that are not judged yet."""
 LOST_MOST = 64
 """Packets without a picture that wait for the next frame; older ones are forgotten."""
-_POLICIES: dict[str, Callable[[np.ndarray, int], np.ndarray]] = {"stratified": stratified, "readiness": topk}
+
+
+log = logging.getLogger(__name__)
 
 
 class FrameSource(Protocol):
@@ -92,6 +94,7 @@ class Tokenizer:
     ) -> None:
         self.settings = settings or TokenizerSettings()
         self._costs = FrameCosts(self.settings.cost, self.settings.scene_cut_ratio)
+        self._name = name
         self._efforts = Efforts() if self.settings.needs_effort else None
         self._slices = self._efforts.slices if self._efforts is not None else SliceReader()
         self._decoder: FrameSource = decoder or Decoder(
@@ -102,10 +105,10 @@ class Tokenizer:
             max_picture_px=max_picture_px,
         )
         self._measure = measure
-        self._stream: _Stream | None = None
+        self._stream: OpenStream | None = None
         self._plan: Plan | None = None
         self._shown_efforts: OrderedDict[int, Effort] = OrderedDict()
-        self._quota: FixedQuota | QuotaController | CreditQuota | None = None
+        self._quota: AnyQuota | None = None
         self._stats = TokenizerStats()
         self._lost: deque[Packet] = deque(maxlen=LOST_MOST)
         self._step_s = 0.0
@@ -116,6 +119,11 @@ class Tokenizer:
         self._stats.dropped = Counter(self._decoder.skipped)
         self._stats.quota = self._quota.value() if self._quota is not None else 0.0
         return self._stats
+
+    @property
+    def plan(self) -> Plan | None:
+        """Sizes in force, and what of the settings cannot be kept; None before the first frame."""
+        return self._plan
 
     def mean_qp(self, packet: Packet) -> float:
         """Mean quantiser of a packet that is pushed next, read out of its slice data, which is then not read again; NaN where it cannot be
@@ -136,7 +144,7 @@ class Tokenizer:
         """Canvases of the open group up to the newest frame, without closing it. None before its first frame."""
         if self._stream is None or not self._stream.frames.bins:
             return None
-        return self._group(self._stream, self._stream.frames.with_open_slot(), None)
+        return self._stream.group(self._stream.frames.with_open_slot(), None, self._stats.num_groups)
 
     def newest_picture(self, longest_side: int) -> np.ndarray | None:
         """The newest frame, uint8 [height, width, 3] RGB, its longer side at most `longest_side`; None before the first."""
@@ -201,7 +209,7 @@ class Tokenizer:
                 groups += self._emit(self._stream, self._record(self._stream, packet, packet.pts_s, math.nan)[1])
         return groups
 
-    def _add(self, stream: _Stream, frame: DecodedFrame) -> list[CanvasGroup]:
+    def _add(self, stream: OpenStream, frame: DecodedFrame) -> list[CanvasGroup]:
         qp = frame.mean_qp if self._costs.needs_qp else math.nan
         partition, frames = stream.partition, stream.frames
         cost, spans = self._record(stream, frame.packet, frame.media_s, qp)
@@ -213,7 +221,7 @@ class Tokenizer:
         self._stats.num_frames += 1
         return groups
 
-    def _record(self, stream: _Stream, packet: Packet, media_s: float, qp: float) -> tuple[float, list[Span]]:
+    def _record(self, stream: OpenStream, packet: Packet, media_s: float, qp: float) -> tuple[float, list[Span]]:
         """The cost of a picture, and the groups that it made certain."""
         effort = self._efforts.of(packet) if self._efforts is not None else NOT_READ
         if effort.effort is not None and self.settings.evidence == "coded":
@@ -228,21 +236,19 @@ class Tokenizer:
             return cost, stream.partition.push(media_s, cost, is_active=is_active(effort), is_key=packet.is_key)
         return cost, stream.partition.push(media_s, cost)
 
-    def _begin(self, frame: DecodedFrame) -> _Stream:
+    def _begin(self, frame: DecodedFrame) -> OpenStream:
         self._plan = plan(self.settings, (frame.width, frame.height))
+        for told in self._plan.limits:
+            log.warning("%s: tokenizer: %s", self._name or "stream", told)
         s = self._plan.settings
         scorer = Scorer(s, (frame.width, frame.height))
-        if self._quota is None and s.quota is not None:
-            self._quota = FixedQuota(s.quota)
-        elif self._quota is None:
-            first = first_group_tokens(scorer.blocks_per_canvas, s)
-            controller = QuotaController if s.t_still_s is None else CreditQuota
-            self._quota = controller(s.token_rate, bin_s=s.bin_s, first_tokens=first)
+        if self._quota is None:
+            self._quota = new_quota(s, first_group_tokens(scorer.blocks_per_canvas, s))
         measure: Measure = self._coded if s.evidence == "coded" else self._measure
-        return _Stream(
+        return OpenStream(
             settings=s,
             scorer=scorer,
-            partition=self._partition(s),
+            partition=new_partition(s, self._quota),
             frames=OpenFrames(
                 scorer,
                 measure,
@@ -255,32 +261,17 @@ class Tokenizer:
             last=frame,
         )
 
-    def _partition(self, s: TokenizerSettings) -> OnlinePartition | ActivityPartition:
-        if s.t_still_s is None:
-            assert not isinstance(self._quota, CreditQuota | None), "expected a quota of all time"
-            return OnlinePartition(self._quota, bin_s=s.bin_s, t_min_s=s.t_min_s, t_max_s=s.t_max_s, smooth=s.smooth)
-        rule = ActivityRule.from_seconds(
-            bin_s=s.bin_s,
-            t_min_s=s.t_min_s,
-            t_max_s=s.t_max_s,
-            t_still_s=s.t_still_s,
-            calm_s=s.calm_s,
-            waits_for_key=s.anchor == "key",
-        )
-        assert not isinstance(self._quota, QuotaController | None), "expected a quota of active time"
-        return ActivityPartition(self._quota, rule, bin_s=s.bin_s, smooth=s.smooth)
-
     def _close(self, closed_by: ClosedBy) -> list[CanvasGroup]:
         """Close everything that is open; nothing of it reaches what follows."""
         stream, self._stream = self._stream, None
         return self._emit(stream, stream.partition.finish(closed_by)) if stream is not None else []
 
-    def _emit(self, stream: _Stream, spans: Sequence[Span]) -> list[CanvasGroup]:
+    def _emit(self, stream: OpenStream, spans: Sequence[Span]) -> list[CanvasGroup]:
         groups = []
         for span in spans:
             bins = stream.frames.take(span.end)
             if bins:
-                groups.append(self._count(self._group(stream, bins, span), span))
+                groups.append(self._count(stream.group(bins, span, self._stats.num_groups), span))
         return groups
 
     def _count(self, group: CanvasGroup, span: Span) -> CanvasGroup:
@@ -296,71 +287,5 @@ class Tokenizer:
         self._stats.closed_by[span.closed_by] += 1
         return group
 
-    def _group(self, stream: _Stream, bins: Sequence[OpenBin], span: Span | None) -> CanvasGroup:
-        """Canvases of the frames of `bins`. `span` is None for a peek."""
-        is_still = isinstance(stream.partition, ActivityPartition) and not (
-            stream.partition.is_active if span is None else span.is_active
-        )
-        anchor = self._anchor(bins, is_still=is_still, is_open=span is None)
-        shown = [c for bin_ in bins for c in bin_.candidates if c.held.frame_id > anchor.frame_id and not is_still]
-        scorer, s = stream.scorer, stream.settings
-        num_canvases = num_p_canvases(sum(c.evidence.num_active for c in shown), len(shown), scorer.blocks_per_canvas, s)
-        scores_TRC = np.stack([np.zeros(scorer.grid, np.float32), *(c.evidence.scores for c in shown)])
-        if s.source_frames:
-            kept = few_frames(scores_TRC, num_canvases, s.source_frames)
-            scores_TRC, shown = scores_TRC[kept], [shown[index - 1] for index in kept[1:]]
-        chosen = _POLICIES[self.settings.policy](scores_TRC, num_canvases)
-        packed = pack([anchor, *(c.held for c in shown)], chosen, scorer.canvas_wh)
-        start_s, end_s = stream.span_s(bins, span)
-        return CanvasGroup(
-            canvases=packed.canvases,
-            positions=packed.positions,
-            runs=packed.runs,
-            group_id=self._stats.num_groups,
-            start_s=start_s,
-            end_s=end_s,
-            wall_s=bins[-1].last_wall_s + end_s - bins[-1].last_s,
-            closed_by="open" if span is None else span.closed_by,
-            cost=stream.partition.open_cost if span is None else span.cost,
-        )
-
     def _coded(self, frame: DecodedFrame, previous: DecodedFrame | None) -> Effort | None:
         return self._shown_efforts.get(frame.packet.pts)
-
-    def _anchor(self, bins: Sequence[OpenBin], *, is_still: bool, is_open: bool) -> HeldFrame:
-        """The frame of a group that is shown whole. Of a still group that is open, the newest: nothing has changed, and an answer sees the
-        last seconds."""
-        if is_still and is_open:
-            return next(anchor for bin_ in reversed(bins) if (anchor := bin_.anchor) is not None)
-        keys = [bin_.key for bin_ in (bins if is_still else bins[:1]) if bin_.key is not None]
-        if keys and self.settings.anchor == "key":
-            return keys[0]
-        anchor = bins[0].anchor
-        assert anchor is not None, "expected the first frame of a group to be held"
-        return anchor
-
-
-@dataclass(slots=True, kw_only=True)
-class _Stream:
-    """Frames between two discontinuities."""
-
-    settings: TokenizerSettings
-    scorer: Scorer
-    partition: OnlinePartition | ActivityPartition
-    frames: OpenFrames
-    first_s: float
-    last: DecodedFrame
-    step_s: float = 0.0
-
-    def span_s(self, bins: Sequence[OpenBin], span: Span | None) -> tuple[float, float]:
-        """Media seconds that a group covers: whole bins, but for the frames' own ends at the ends of a stream."""
-        bin_s = self.partition.bin_s
-        start_s = max(bins[0].index * bin_s, self.first_s)
-        if span is not None and span.closed_by in ("quota", "max_span", "onset", "still"):
-            return start_s, (span.end + 1) * bin_s
-        return start_s, min(_on_clock(bins[-1].last_s + self.step_s), (bins[-1].index + 1) * bin_s)
-
-
-def _on_clock(seconds: float) -> float:
-    """The nearest tick of the media clock: a sum of times reads like a time."""
-    return round(seconds * MEDIA_CLOCK_HZ) / MEDIA_CLOCK_HZ
