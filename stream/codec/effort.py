@@ -63,9 +63,13 @@ class Effort:
         return strength
 
     @property
+    def peak(self) -> float:
+        """The strongest neighbourhood of 3 x 3 macroblocks: 1 and more is activity, which scattered noise never is (docs/activity.md)."""
+        return max(float(_around(self.moving).max()) / ACTIVE_MOVING, float(_around(self.spent).max()) / ACTIVE_SPENT)
+
+    @property
     def is_active(self) -> bool:
-        """Whether somewhere a neighbourhood as a whole is at work: scattered noise never is (docs/selection.md)."""
-        return bool(_around(self.moving).max() >= ACTIVE_MOVING or _around(self.spent).max() >= ACTIVE_SPENT)
+        return self.peak >= 1.0
 
     @property
     def area(self) -> float:

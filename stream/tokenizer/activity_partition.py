@@ -10,7 +10,7 @@ import math
 from dataclasses import dataclass, replace
 from typing import Protocol
 
-from stream.tokenizer.activity_rule import ActivityRule, Bin
+from stream.tokenizer.activity_rule import ActivityBin, ActivityRule
 from stream.tokenizer.gop import mean_around
 from stream.tokenizer.online import Span
 from stream.units import ClosedBy
@@ -26,6 +26,10 @@ class ActivityQuota(Protocol):
         """Learn the cost of the next bin; called once for every bin, before `value` is read for it."""
 
 
+STIRRING = 0.4
+"""Peak of a picture in which something may begin."""
+
+
 @dataclass(slots=True)
 class _Raw:
     """A bin that is filling, or not smoothed yet."""
@@ -33,12 +37,17 @@ class _Raw:
     cost: float = 0.0
     num_active: int = 0
     num_told: int = 0
+    most: float = 0.0
     has_key: bool = False
 
     @property
     def is_active(self) -> bool:
         """Two pictures say so, or all that were read."""
         return self.num_active >= min(2, max(1, self.num_told))
+
+    def begins(self, later: _Raw | None) -> bool:
+        """Whether what is active in the next bin began in this one: its last pictures show it, faintly yet."""
+        return self.most >= STIRRING and later is not None and later.is_active
 
 
 class ActivityPartition:
@@ -52,7 +61,7 @@ class ActivityPartition:
     def _reset(self, first: int) -> None:
         self._first = first  # the bin of _raw[0]
         self._raw: list[_Raw] = []
-        self._bins: list[Bin] = []  # final, from the open group's first on
+        self._bins: list[ActivityBin] = []  # final, from the open group's first on
         self._start = first
         self._num_still_before = self.rule.num_calm
 
@@ -87,20 +96,22 @@ class ActivityPartition:
         return sum(each.cost for each in self._bins) + sum(each.cost for each in waiting)
 
     def bin_of(self, media_s: float) -> int:
-        """Bin of a media time."""
+        """ActivityBin of a media time."""
         return max(0, math.floor(media_s / self.bin_s))
 
-    def push(self, media_s: float, cost: float, *, is_active: bool | None, is_key: bool = False) -> list[Span]:
-        """Add one record; a time before the newest bin counts in the newest. `is_active`: None of a picture that was not read. Returns the
-        groups that became certain."""
+    def push(self, media_s: float, cost: float, *, peak: float | None, is_key: bool = False) -> list[Span]:
+        """Add one record; a time before the newest bin counts in the newest. `peak`: activity from 1 on, None of a picture that was not read.
+        Returns the groups that became certain."""
         bin_ = self.bin_of(media_s)
         if not self._raw:
             self._reset(bin_)
         spans = self._open_bins(bin_)
         newest = self._raw[-1]
         newest.cost += cost
-        newest.num_told += is_active is not None
-        newest.num_active += is_active is True
+        if peak is not None:
+            newest.num_told += 1
+            newest.num_active += peak >= 1.0
+            newest.most = max(newest.most, peak)
         newest.has_key |= is_key
         return spans
 
@@ -123,7 +134,7 @@ class ActivityPartition:
         spans: list[Span] = []
         while self.newest < bin_:
             self._raw.append(_Raw())
-            spans += self._smooth_to(self.newest - 1 - self._smooth)
+            spans += self._smooth_to(self.newest - 1 - max(1, self._smooth))
         return spans
 
     def _smooth_to(self, bin_: int) -> list[Span]:
@@ -133,8 +144,10 @@ class ActivityPartition:
             here = self._start + len(self._bins) - self._first
             raw = self._raw[here]
             cost = mean_around([each.cost for each in self._raw], here, self._smooth, len(self._raw))
-            self._quota.see_bin(cost, is_active=raw.is_active)
-            self._bins.append(Bin(cost, raw.is_active, raw.has_key, self._quota.value()))
+            later = self._raw[here + 1] if here + 1 < len(self._raw) else None
+            is_active = raw.is_active or raw.begins(later)
+            self._quota.see_bin(cost, is_active=is_active)
+            self._bins.append(ActivityBin(cost, is_active, raw.has_key, self._quota.value()))
             spans += self._cut(at_end=False)
         return spans
 
@@ -149,6 +162,7 @@ class ActivityPartition:
                     cost=sum(each.cost for each in done),
                     closed_by=cut.closed_by,
                     is_active=cut.is_active,
+                    overshoot=sum(each.cost for each in done) / done[-1].quota if cut.closed_by == "quota" else 0.0,
                 )
             )
             for each in done:

@@ -19,7 +19,7 @@ from stream.units import ClosedBy
 
 
 @dataclass(frozen=True, slots=True)
-class Bin:
+class ActivityBin:
     """A final bin. `quota`: in force then."""
 
     cost: float
@@ -58,7 +58,7 @@ class ActivityRule:
             waits_for_key=waits_for_key,
         )
 
-    def next_group(self, bins: Sequence[Bin], num_still_before: int, *, at_end: bool) -> Cut | None:
+    def next_group(self, bins: Sequence[ActivityBin], num_still_before: int, *, at_end: bool) -> Cut | None:
         """The group that begins with `bins[0]`, None while more has to be known. `num_still_before`: still bins in a row right before it, at
         least `num_calm` at the beginning of a stream."""
         first = next((index for index, each in enumerate(bins) if each.is_active), len(bins))
@@ -69,7 +69,7 @@ class ActivityRule:
             return Cut(len(bins) - 1, "end", is_active=False) if at_end and bins else None
         return self._active(bins, is_onset=num_still >= self.num_calm, num_still_before=num_still_before, at_end=at_end)
 
-    def _still(self, bins: Sequence[Bin], first_active: int, *, at_end: bool) -> Cut | None:
+    def _still(self, bins: Sequence[ActivityBin], first_active: int, *, at_end: bool) -> Cut | None:
         most = 2 * self.num_still if self.waits_for_key else self.num_still
         for end in range(self.num_still - 1, min(most, first_active)):
             follows_key = end + 1 < len(bins) and bins[end + 1].has_key
@@ -81,7 +81,7 @@ class ActivityRule:
             return Cut(first_active - 1, "onset", is_active=False)
         return Cut(len(bins) - 1, "end", is_active=False) if at_end else None
 
-    def _active(self, bins: Sequence[Bin], *, is_onset: bool, num_still_before: int, at_end: bool) -> Cut | None:
+    def _active(self, bins: Sequence[ActivityBin], *, is_onset: bool, num_still_before: int, at_end: bool) -> Cut | None:
         total, last_active = 0.0, -1 - num_still_before
         for index, each in enumerate(bins):
             total += each.cost
@@ -98,14 +98,14 @@ class ActivityRule:
                 return Cut(end, "quota" if total >= each.quota else "max_span", is_active=True)
         return Cut(len(bins) - 1, "end", is_active=True) if at_end else None
 
-    def _onset(self, bins: Sequence[Bin], total: float, *, at_end: bool) -> Cut | None:
+    def _onset(self, bins: Sequence[ActivityBin], total: float, *, at_end: bool) -> Cut | None:
         num_min = self.groups.num_min
         if len(bins) == num_min and not at_end:
             return None
         one_more = len(bins) > num_min and bins[num_min].cost < bins[num_min - 1].cost
         return Cut(num_min - 1 + one_more, "quota" if total >= bins[num_min - 1].quota else "onset", is_active=True)
 
-    def _cheapest(self, bins: Sequence[Bin], trigger: int) -> int:
+    def _cheapest(self, bins: Sequence[ActivityBin], trigger: int) -> int:
         """As `GroupRule.cut`; of equally cheap ends, one before a keyframe."""
         low = max(self.groups.num_min - 1, trigger - self.groups.reach)
         high = min(self.groups.num_max - 1, len(bins) - 1, trigger + self.groups.reach)

@@ -16,6 +16,8 @@ HORIZON_S = 300.0
 """Active seconds over which the mean cost is taken; fewer while the stream is younger."""
 GROUP_MEMORY = 6
 """Groups over which tokens per group are averaged."""
+OVERSHOOT_MEMORY, OVERSHOOT_MOST = 12, 3.0
+"""Groups over which the overshoot is averaged, and the most that one counts."""
 BUCKET_S = 60.0
 """Most seconds of the rate that are saved, or owed."""
 SLOW_S = 120.0
@@ -32,7 +34,7 @@ class CreditQuota:
         self._tokens_per_group = first_tokens
         self.cost_per_s = 0.0
         self._num_bins = self._num_groups = 0
-        self._factor = 1.0
+        self._factor = self._overshoot = 1.0
         self.balance_s = 0.0
 
     def value(self) -> float:
@@ -40,7 +42,7 @@ class CreditQuota:
             return math.inf
         span_s = self._tokens_per_group / self._rate
         correction = -self.balance_s / (SLOW_S if self.balance_s > 0 else FIRM_S)
-        return self._factor * self.cost_per_s * span_s * math.exp(correction)
+        return self._factor * self.cost_per_s * span_s * math.exp(correction) / self._overshoot
 
     def widen(self, factor: float) -> None:
         """Close groups later, by so many times their cost, until told otherwise."""
@@ -53,10 +55,12 @@ class CreditQuota:
         share = max(self._bin_s / HORIZON_S, 1 / self._num_bins)
         self.cost_per_s += share * (cost / self._bin_s - self.cost_per_s)
 
-    def see_group(self, num_tokens: int, span_s: float, *, is_active: bool) -> None:
-        """Learn what a closed group took. Still ones are paid by nobody."""
+    def see_group(self, num_tokens: int, span_s: float, *, is_active: bool, overshoot: float = 0.0) -> None:
+        """Learn what a closed group took. Still ones are paid by nobody. `overshoot`: its cost over the quota that closed it, 0 if none did."""
         if not is_active:
             return
+        if overshoot:
+            self._overshoot += (min(overshoot, OVERSHOOT_MOST) - self._overshoot) / OVERSHOOT_MEMORY
         self._num_groups += 1
         self._tokens_per_group += (num_tokens - self._tokens_per_group) / min(self._num_groups, GROUP_MEMORY)
         self.balance_s = min(max(self.balance_s + span_s - num_tokens / self._rate, -BUCKET_S), BUCKET_S)

@@ -49,8 +49,8 @@ class Efforts:
         return area * effort.step_s
 
 
-def is_active(effort: PictureEffort) -> bool | None:
-    """None where the picture was not read."""
+def peak_of(effort: PictureEffort) -> float | None:
+    """`Effort.peak`; None where the picture was not read."""
     if effort.effort is None:
-        return True if effort.is_unknown else None
-    return effort.effort.is_active
+        return 1.0 if effort.is_unknown else None
+    return effort.effort.peak

@@ -31,7 +31,7 @@ TYPICAL_S = 1000.0
 
 
 @dataclass(frozen=True, slots=True)
-class Plan:
+class CanvasPlan:
     """`settings` without anything open; `tokens` of a full group, timestamps counted; `span_s` that the token rate pays for;
     `limits`: what of the request cannot be kept, in words."""
 
@@ -41,7 +41,7 @@ class Plan:
     limits: tuple[str, ...]
 
 
-def plan(settings: TokenizerSettings, picture_wh: tuple[int, int]) -> Plan:
+def plan(settings: TokenizerSettings, picture_wh: tuple[int, int]) -> CanvasPlan:
     wanted = SPAN_S * settings.token_rate
     num_canvases, num_frames, blocks = _shape(settings, wanted)
     max_pixels = settings.max_pixels if settings.max_pixels is not None else _pixels(picture_wh, blocks)
@@ -62,7 +62,7 @@ def plan(settings: TokenizerSettings, picture_wh: tuple[int, int]) -> Plan:
     planned = replace(
         settings, max_pixels=max_pixels, canvases_per_group=num_canvases, source_frames=num_frames, t_max_s=t_max_s
     )
-    return Plan(planned, tokens, span_s, tuple(limits))
+    return CanvasPlan(planned, tokens, span_s, tuple(limits))
 
 
 def _shape(settings: TokenizerSettings, wanted: float) -> tuple[int, int, int]:

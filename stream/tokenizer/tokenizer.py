@@ -28,12 +28,12 @@ from stream.tokenizer.budget import first_group_tokens, num_llm_tokens
 from stream.tokenizer.candidates import Measure, OpenFrames
 from stream.tokenizer.costs import FrameCosts
 from stream.tokenizer.credit import CreditQuota
-from stream.tokenizer.efforts import NOT_READ, Efforts, is_active
+from stream.tokenizer.efforts import NOT_READ, Efforts, peak_of
 from stream.tokenizer.evidence import Scorer
 from stream.tokenizer.grouping import OpenStream
 from stream.tokenizer.online import Span
 from stream.tokenizer.partitions import AnyQuota, new_partition, new_quota
-from stream.tokenizer.planner import Plan, plan
+from stream.tokenizer.planner import CanvasPlan, plan
 from stream.tokenizer.quota import QuotaController
 from stream.tokenizer.settings import TokenizerSettings
 from stream.units import ClosedBy, Packet
@@ -106,7 +106,7 @@ class Tokenizer:
         )
         self._measure = measure
         self._stream: OpenStream | None = None
-        self._plan: Plan | None = None
+        self._plan: CanvasPlan | None = None
         self._shown_efforts: OrderedDict[int, Effort] = OrderedDict()
         self._quota: AnyQuota | None = None
         self._stats = TokenizerStats()
@@ -121,7 +121,7 @@ class Tokenizer:
         return self._stats
 
     @property
-    def plan(self) -> Plan | None:
+    def plan(self) -> CanvasPlan | None:
         """Sizes in force, and what of the settings cannot be kept; None before the first frame."""
         return self._plan
 
@@ -233,7 +233,7 @@ class Tokenizer:
         else:
             cost = self._costs.of(packet.size_bytes, is_key=packet.is_key, mean_qp=qp)
         if isinstance(stream.partition, ActivityPartition):
-            return cost, stream.partition.push(media_s, cost, is_active=is_active(effort), is_key=packet.is_key)
+            return cost, stream.partition.push(media_s, cost, peak=peak_of(effort), is_key=packet.is_key)
         return cost, stream.partition.push(media_s, cost)
 
     def _begin(self, frame: DecodedFrame) -> OpenStream:
@@ -280,7 +280,7 @@ class Tokenizer:
         if isinstance(self._quota, QuotaController):
             self._quota.see_group(num_tokens, span_s, shortest=span.earliest, longest=span.closed_by == "max_span")
         elif isinstance(self._quota, CreditQuota):
-            self._quota.see_group(num_tokens, span_s, is_active=span.is_active)
+            self._quota.see_group(num_tokens, span_s, is_active=span.is_active, overshoot=span.overshoot)
         self._stats.num_groups += 1
         self._stats.num_tokens += num_tokens
         self._stats.media_s += span_s

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from stream.tokenizer.activity_partition import ActivityPartition
-from stream.tokenizer.activity_rule import ActivityRule, Bin
+from stream.tokenizer.activity_rule import ActivityBin, ActivityRule
 from stream.tokenizer.gop import mean_around
 from stream.tokenizer.online import FixedQuota, Span
 
@@ -34,9 +34,9 @@ def cut(film: Film, rule: ActivityRule = RULE, *, quota: float = 1.0, smooth: in
     partition = ActivityPartition(FixedQuota(quota), rule, bin_s=BIN_S, smooth=smooth)
     spans: list[Span] = []
     for index, cost in enumerate(film.costs):
-        spans += partition.push(index * BIN_S, cost, is_active=film.active[index], is_key=film.key(index))
+        spans += partition.push(index * BIN_S, cost, peak=float(film.active[index]), is_key=film.key(index))
         for _ in range(late):
-            spans += partition.push(index * BIN_S + BIN_S / 2, 0.0, is_active=None)
+            spans += partition.push(index * BIN_S + BIN_S / 2, 0.0, peak=None)
             spans += partition.advance(index * BIN_S + BIN_S / 2)
     return spans + partition.finish("end")
 
@@ -44,7 +44,7 @@ def cut(film: Film, rule: ActivityRule = RULE, *, quota: float = 1.0, smooth: in
 def offline(film: Film, rule: ActivityRule, *, quota: float, smooth: int) -> list[tuple[int, int, str, bool]]:
     """The rule asked over a whole recording."""
     bins = [
-        Bin(mean_around(film.costs, index, smooth, len(film.costs)), film.active[index], film.key(index), quota)
+        ActivityBin(mean_around(film.costs, index, smooth, len(film.costs)), film.active[index], film.key(index), quota)
         for index in range(len(film.costs))
     ]
     found, start, still = [], 0, rule.num_calm
@@ -134,6 +134,16 @@ def test_a_still_group_waits_for_a_keyframe_but_not_for_ever() -> None:
 def test_a_bin_is_active_when_two_pictures_say_so_or_all_that_were_read() -> None:
     partition = ActivityPartition(FixedQuota(1.0), RULE, bin_s=BIN_S, smooth=0)
     for index in range(60):
-        for part, is_active in enumerate((False, index == 20, None)):
-            partition.push(index * BIN_S + 0.1 * part, 0.0, is_active=is_active)
+        for part, peak in enumerate((0.0, float(index == 20), None)):
+            partition.push(index * BIN_S + 0.1 * part, 0.0, peak=peak)
     assert not any(span.is_active for span in partition.finish("end")), "one of two pictures is noise"
+
+
+def test_what_is_faint_yet_belongs_to_the_spell_that_it_begins() -> None:
+    partition = ActivityPartition(FixedQuota(1.0), RULE, bin_s=BIN_S, smooth=0)
+    spans: list[Span] = []
+    for index in range(60):
+        peak = 0.0 if index < 29 else 0.5 if index == 29 else 1.0
+        spans += [span for part in (0.0, 0.2) for span in partition.push(index * BIN_S + part, 0.0, peak=peak)]
+    onset = next(span for span in spans + partition.finish("end") if span.is_active)
+    assert onset.start == 29
