@@ -160,8 +160,8 @@ def _score(moving_RC: np.ndarray, spent_RC: np.ndarray, speed_RC: np.ndarray, de
 
 
 def _around(values_RC: np.ndarray) -> np.ndarray:
-    """Mean over 3 x 3 macroblocks; at the edge, those outside count as the nearest inside. float32 [R, C]."""
-    padded = np.pad(values_RC.astype(np.float32), 1, mode="edge")
+    """Mean over 3 x 3 macroblocks, those outside the picture as zeros: a corner's own noise has no neighbours to even it out. float32 [R, C]."""
+    padded = np.pad(values_RC.astype(np.float32), 1)
     rows = padded[:-2] + padded[1:-1] + padded[2:]
     around: np.ndarray = (rows[:, :-2] + rows[:, 1:-1] + rows[:, 2:]) / np.float32(9.0)
     return around

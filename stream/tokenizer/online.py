@@ -43,8 +43,8 @@ class Span:
     """A closed group: bins `start` to `end`, inclusive, counted from media time zero; its smoothed cost; why it closed.
 
     `earliest`: it triggered as early as a group may, so a smaller quota would not have made it shorter. `is_active`: something happened in it,
-    as far as anybody looked. `overshoot`: cost of a group that the quota closed over that quota, 0 of others: bins are whole, and a cut looks for
-    a cheap place.
+    as far as anybody looked. `overshoot`: cost of a group that the quota closed over that quota, 0 of others: bins are whole, and a cut
+    looks for a cheap place.
     """
 
     start: int
