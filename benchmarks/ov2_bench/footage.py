@@ -10,8 +10,9 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fractions import Fraction
+from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -71,20 +72,22 @@ class Footage:
             for index, frame in enumerate(container.decode(video=0)):
                 if index % self.every == 0:
                     rgb = frame.to_ndarray(format="rgb24")
-                    yield cv2.resize(rgb, size or (self.width, self.height), interpolation=cv2.INTER_AREA)
+                    yield cv2.resize(rgb, size or (self.width, self.height))
 
-    def active_pictures(self) -> list[bool]:
-        """Of every picture, whether something is in front of the background."""
-        import cv2
-        import numpy as np
 
-        pictures = list(self.pictures(SUBTRACTED_WH))
-        subtractor = cv2.createBackgroundSubtractorMOG2(history=len(pictures), detectShadows=True)
-        for picture in pictures:
-            subtractor.apply(picture)
-        kernel = np.ones((3, 3), np.uint8)
-        in_front = (np.asarray(subtractor.apply(picture, learningRate=0) == 255, np.uint8) for picture in pictures)
-        return [float(cv2.morphologyEx(mask, cv2.MORPH_OPEN, kernel).mean()) > ACTIVE_SHARE for mask in in_front]
+@lru_cache(maxsize=8)
+def active_pictures(footage: Footage) -> tuple[bool, ...]:
+    """Of every picture, whether something is in front of the background."""
+    import cv2
+    import numpy as np
+
+    pictures = list(footage.pictures(SUBTRACTED_WH))
+    subtractor = cv2.createBackgroundSubtractorMOG2(history=len(pictures), detectShadows=True)
+    for picture in pictures:
+        subtractor.apply(picture)
+    kernel = np.ones((3, 3), np.uint8)
+    in_front = (np.asarray(subtractor.apply(picture, learningRate=0) == 255, np.uint8) for picture in pictures)
+    return tuple(float(cv2.morphologyEx(mask, cv2.MORPH_OPEN, kernel).mean()) > ACTIVE_SHARE for mask in in_front)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -98,8 +101,10 @@ class RealFilm:
     least_s: float = 0.0
 
     def recipe(self) -> str:
-        """All that decides the file."""
-        return repr((self.footage, self.coding, self.still_s, self.least_s, ACTIVE_SHARE))
+        """All that decides the file; where the footage lies does not."""
+        return repr(
+            (replace(self.footage, path=Path(self.footage.path.name)), self.coding, self.still_s, self.least_s, ACTIVE_SHARE)
+        )
 
     def make(self, folder: Path) -> bool:
         """Write the film and its truth into `folder`, unless they are there; whether they had to be made."""
@@ -108,7 +113,7 @@ class RealFilm:
         path = folder / f"{self.name}.mp4"
         if _recipe_of(path) == self.recipe():
             return False
-        flags = self.footage.active_pictures()
+        flags = active_pictures(self.footage)
         plan = self.plan(len(flags))
         unfinished = path.with_suffix(".part.mp4")
         self._encode(unfinished, plan)
@@ -132,13 +137,13 @@ class RealFilm:
         with av.open(str(path), "w") as container:
             stream: Any = container.add_stream("libx264", rate=fps, options=options)
             stream.width, stream.height, stream.pix_fmt = self.footage.width, self.footage.height, "yuv420p"
-            for index, picture in enumerate(self._filmed(plan)):
+            for index, picture in enumerate(self.pictures(plan)):
                 frame = av.VideoFrame.from_ndarray(picture, format="rgb24")
                 frame.pts, frame.time_base = index, Fraction(1, fps)
                 container.mux(stream.encode(frame))
             container.mux(stream.encode(None))
 
-    def _filmed(self, plan: list[int | None]) -> Iterator[np.ndarray]:
+    def pictures(self, plan: list[int | None]) -> Iterator[np.ndarray]:
         """The pictures of the film, lit, with noise that is never twice the same."""
         import cv2
         import numpy as np

@@ -79,7 +79,7 @@ def bench_groups(
     Raises RunError without films."""
     if not films:
         raise RunError("--only: expected a part of some film's name, got one that none has; leave it out to see all names")
-    groups: Grouped = {film.name: {} for film in films}
+    groups: Grouped = {film.name: {str(rate): [] for rate in rates} for film in films}
     with ProcessPoolExecutor(workers, mp_context=get_context("spawn")) as pool:
         under_way = {
             pool.submit(groups_of, film.path, {**(settings or {}), "token_rate": rate}): (film.name, str(rate))
