@@ -96,23 +96,25 @@ class EffortMeter:
 
     def restart(self) -> None:
         """Nothing is known of what is usual."""
-        self._newest: deque[tuple[float, np.ndarray, np.ndarray, np.ndarray]] = deque()
+        self._newest: deque[tuple[float, np.ndarray]] = deque()
         self._num_seen = 0
 
     def push(self, grids: BlockGrids, step_s: float) -> Effort:
         """`step_s`: seconds since the picture that it refers to."""
         assert grids.vectors is not None, "expected a parser that reads vectors"
         intra_RC = grids.intra
-        vectors_RC2 = np.where(intra_RC[..., None], 0.0, grids.vectors.mean((2, 3), dtype=np.float32))
+        coded_RC = ~intra_RC & (grids.levels > 0)
+        vectors_RC2 = np.where(coded_RC[..., None], grids.vectors.mean((2, 3), dtype=np.float32), 0.0)
         speed_RC2 = vectors_RC2 / np.float32(QUARTER_PEL * step_s)
         spent_RC = np.where(intra_RC, 0.0, grids.levels * np.exp2((grids.qp - np.float32(QP_REFERENCE)) / np.float32(QP_STEP)))
-        if self._newest and self._newest[-1][1].shape != spent_RC.shape:
+        parts_3RC = np.stack([_around(part_RC) for part_RC in (speed_RC2[..., 0], speed_RC2[..., 1], spent_RC)])
+        if self._newest and self._newest[-1][1].shape != parts_3RC.shape:
             self.restart()
-        self._newest.append((step_s, _around(speed_RC2[..., 0]), _around(speed_RC2[..., 1]), _around(spent_RC)))
+        self._newest.append((step_s, parts_3RC))
         while len(self._newest) > NEWEST_LEAST and sum(each[0] for each in self._newest) - self._newest[0][0] >= NEWEST_S:
             self._newest.popleft()
-        x_RC, y_RC, spent_RC = (np.mean([each[part] for each in self._newest], axis=0, dtype=np.float32) for part in (1, 2, 3))
-        return self._compare(np.hypot(x_RC, y_RC), spent_RC, step_s)
+        mean_3RC: np.ndarray = np.stack([parts_3RC for _, parts_3RC in self._newest]).mean(0)
+        return self._compare(np.hypot(mean_3RC[0], mean_3RC[1]), mean_3RC[2], step_s)
 
     def _compare(self, speed_RC: np.ndarray, spent_RC: np.ndarray, step_s: float) -> Effort:
         if not self._num_seen:
@@ -147,7 +149,7 @@ class EffortMeter:
 
 def _score(moving_RC: np.ndarray, spent_RC: np.ndarray, speed_RC: np.ndarray, deviations_RC: np.ndarray) -> np.ndarray:
     """Speed and deviations, each as a share of what the strongest twentieth of the macroblocks at work has."""
-    strength_RC = np.maximum(moving_RC, spent_RC)
+    strength_RC: np.ndarray = np.maximum(moving_RC, spent_RC)
     at_work_RC = strength_RC > 0
     if not at_work_RC.any():
         return strength_RC
@@ -160,7 +162,8 @@ def _score(moving_RC: np.ndarray, spent_RC: np.ndarray, speed_RC: np.ndarray, de
 
 
 def _around(values_RC: np.ndarray) -> np.ndarray:
-    """Mean over 3 x 3 macroblocks, those outside the picture as zeros: a corner's own noise has no neighbours to even it out. float32 [R, C]."""
+    """Mean over 3 x 3 macroblocks, those outside the picture as zeros: a corner's own noise has no neighbours to even it
+    out. float32 [R, C]."""
     padded = np.pad(values_RC.astype(np.float32), 1)
     rows = padded[:-2] + padded[1:-1] + padded[2:]
     around: np.ndarray = (rows[:, :-2] + rows[:, 1:-1] + rows[:, 2:]) / np.float32(9.0)
