@@ -27,7 +27,7 @@ from stream.codec.codec import BlockGrids
 QUARTER_PEL = 4.0
 QP_STEP, QP_REFERENCE = 6.0, 26.0
 """The quantiser step doubles every 6 QP (H.264 8.5.9); in units of the step at 26."""
-NEWEST_S, NEWEST_LEAST = 0.3, 3
+NEWEST_S, NEWEST_LEAST = 0.5, 4
 """Pictures that the mean is taken over: those of so many seconds, and at least so many."""
 LEAST_SPEED = 4.0
 """Pixels per second: of a person far away who strolls. Encoders give the noise of a dark picture less."""
