@@ -170,7 +170,9 @@ def _truth(world: World, fps: int, size: tuple[int, int]) -> Truth:
     from trainer.world.encode import num_frames
     from trainer.world.render import is_still
 
-    width, height = canvas_size(*size, TokenizerSettings().max_pixels)
+    max_pixels = TokenizerSettings().max_pixels
+    assert max_pixels is not None, "expected a size by default"
+    width, height = canvas_size(*size, max_pixels)
     num = num_frames(world.duration_s, fps)
     moving = np.zeros((num, height // BLOCK_PX, width // BLOCK_PX))
     for frame in range(num):

@@ -31,6 +31,8 @@ QP_STEP, QP_REFERENCE = 6.0, 26.0
 """The quantiser step doubles every 6 QP (H.264 8.5.9); in units of the step at 26."""
 NEWEST_S, NEWEST_LEAST = 0.3, 2
 """Pictures that the mean is taken over: those of so many seconds, and at least so many."""
+STEADY_S, STEADY_LEAST = 0.5, 4
+"""The same of what is steady."""
 START_PICTURES = 15
 """Quantiles of these are where the running ones start: where a macroblock usually spends much, or nothing, is known from the first picture
 that is judged. Started from the whole picture's median, a textured wall at a held rate took half a minute."""
@@ -45,22 +47,43 @@ NORMAL_UPPER = 0.6745
 """Deviations between the median and the upper quartile of a normal distribution."""
 LEAST_SPREAD_SHARE, LEAST_SPREAD = 0.25, 0.3
 """Of the picture's typical spread, and levels at QP 26: where a macroblock hardly ever spends anything, one coefficient is no event."""
+ACTIVE_MOVING, ACTIVE_SPENT = 0.9, 1.0
+"""Mean strength of 3 x 3 macroblocks that is activity."""
+STRONGEST = 0.95
 RATE_PER_S = 0.1
 """How fast quantiles follow, in deviations per second."""
 
 
 @dataclass(frozen=True, slots=True)
 class Effort:
-    """Of one picture: `moving` and `spent`, float32 [R, C] in [0, 1], zero where nothing unusual is."""
+    """Of one picture: `moving` and `spent`, float32 [R, C] in [0, 1], zero where nothing unusual is. `steady`: the same over a longer time, for
+    those who want to be sure rather than quick; None where nobody measured it."""
 
     moving: np.ndarray
     spent: np.ndarray
+    steady: SteadyEffort | None = None
 
     @property
     def strength(self) -> np.ndarray:
         """The stronger of the two, float32 [R, C]."""
         strength: np.ndarray = np.maximum(self.moving, self.spent)
         return strength
+
+    @property
+    def area(self) -> float:
+        """Macroblocks at work, as a share of the picture."""
+        return float(self.strength.mean())
+
+
+@dataclass(frozen=True, slots=True)
+class SteadyEffort:
+    """`strength` float32 [R, C] in [0, 1]: of motion, or of what is spent. `score` float32 [R, C] in [0, 1]: how much of either, for those who
+    compare macroblocks. `peak`: the strongest neighbourhood of 3 x 3 macroblocks: 1 and more is activity, which scattered noise never is
+    (docs/activity.md)."""
+
+    strength: np.ndarray
+    score: np.ndarray
+    peak: float
 
     @property
     def area(self) -> float:
@@ -87,7 +110,7 @@ class EffortMeter:
 
     def restart(self) -> None:
         """Nothing is known of what is usual."""
-        self._newest: deque[tuple[float, np.ndarray, np.ndarray, np.ndarray]] = deque()
+        self._newest: deque[tuple[float, np.ndarray]] = deque()
         self._first: list[tuple[np.ndarray, np.ndarray]] = []
         self._num_seen = 0
 
@@ -99,34 +122,59 @@ class EffortMeter:
         vectors_RC2 = np.where(intra_RC[..., None], 0.0, grids.vectors.mean((2, 3), dtype=np.float32))
         speed_RC2 = vectors_RC2 / np.float32(QUARTER_PEL * step_s)
         spent_RC = np.where(intra_RC, 0.0, grids.levels * np.exp2((grids.qp - np.float32(QP_REFERENCE)) / np.float32(QP_STEP)))
-        if self._newest and self._newest[-1][1].shape != spent_RC.shape:
+        # in flat parts an encoder picks any vector, and the same for neighbours: only those beside coefficients are sure
+        sure_RC2 = np.where((grids.levels > 0)[..., None], speed_RC2, 0.0)
+        grids_5RC = np.stack([*np.moveaxis(speed_RC2, 2, 0), spent_RC, *np.moveaxis(sure_RC2, 2, 0)])
+        parts_5RC = np.stack([_around(grid_RC) for grid_RC in grids_5RC])
+        if self._newest and self._newest[-1][1].shape != parts_5RC.shape:
             self.restart()
-        self._newest.append((passed_s, _around(speed_RC2[..., 0]), _around(speed_RC2[..., 1]), _around(spent_RC)))
-        while len(self._newest) > NEWEST_LEAST and sum(each[0] for each in self._newest) - self._newest[0][0] >= NEWEST_S:
+        self._newest.append((passed_s, parts_5RC))
+        x_RC, y_RC, mean_RC, _, _ = self._mean(NEWEST_S, NEWEST_LEAST)
+        _, _, steady_RC, sure_x_RC, sure_y_RC = self._mean(STEADY_S, STEADY_LEAST)
+        while len(self._newest) >= STEADY_LEAST and sum(each[0] for each in self._newest) >= STEADY_S:
             self._newest.popleft()
-        x_RC, y_RC, spent_RC = (np.stack(each).mean(0, dtype=np.float32) for each in list(zip(*self._newest, strict=True))[1:])
-        return self._compare(np.hypot(x_RC, y_RC), spent_RC, passed_s)
+        return self._compare(np.hypot(x_RC, y_RC), mean_RC, np.hypot(sure_x_RC, sure_y_RC), steady_RC, passed_s)
 
-    def _compare(self, speed_RC: np.ndarray, spent_RC: np.ndarray, passed_s: float) -> Effort:
+    def _mean(self, seconds: float, least: int) -> np.ndarray:
+        """Of the newest pictures."""
+        total_s, chosen = 0.0, list[np.ndarray]()
+        for passed_s, parts_5RC in reversed(self._newest):
+            if len(chosen) >= least and total_s >= seconds:
+                break
+            chosen.append(parts_5RC)
+            total_s += passed_s
+        mean_5RC: np.ndarray = np.stack(chosen).mean(0, dtype=np.float32)
+        return mean_5RC
+
+    def _compare(
+        self, speed_RC: np.ndarray, spent_RC: np.ndarray, sure_RC: np.ndarray, steady_RC: np.ndarray, passed_s: float
+    ) -> Effort:
         self._num_seen += 1
         if self._num_seen <= START_PICTURES:
             self._begin(speed_RC, spent_RC)
-            return Effort(moving=np.zeros_like(spent_RC), spent=np.zeros_like(spent_RC))
+            nothing_RC = np.zeros_like(spent_RC)
+            return Effort(nothing_RC, nothing_RC, SteadyEffort(nothing_RC, nothing_RC, 0.0))
         spread_RC = (self._upper.now_RC - self._median.now_RC) / np.float32(NORMAL_UPPER)
         typical = float(np.median(spread_RC))
         spread_RC = np.maximum(spread_RC, LEAST_SPREAD_SHARE * typical + LEAST_SPREAD).astype(np.float32)
+        least_RC = np.maximum(LEAST_SPEED, SPEED_RATIO * self._speed.now_RC)
         deviations_RC = (spent_RC - self._median.now_RC) / spread_RC
         deviations_RC -= max(0.0, float(np.median(deviations_RC)))
-        least_RC = np.maximum(LEAST_SPEED, SPEED_RATIO * self._speed.now_RC)
-        effort = Effort(
-            moving=np.clip(speed_RC / least_RC - 1, 0, 1).astype(np.float32),
-            spent=np.clip(deviations_RC / LEAST_DEVIATIONS - 1, 0, 1).astype(np.float32),
-        )
+        steady = _steady(sure_RC, least_RC, self._above(steady_RC, spread_RC))
+        effort = Effort(*_strengths(speed_RC, least_RC, deviations_RC), steady)
         step = np.float32(max(RATE_PER_S * passed_s, 1 / self._num_seen))
         self._median.learn(spent_RC, step * spread_RC)
         self._upper.learn(spent_RC, step * spread_RC)
         self._speed.learn(speed_RC, step * np.maximum(self._speed.now_RC, 1.0))
         return effort
+
+    def _above(self, spent_RC: np.ndarray, spread_RC: np.ndarray) -> np.ndarray:
+        """Deviations above the usual, where the usual rises with the picture as a whole, by a factor or by as much everywhere."""
+        usual_RC = np.maximum(self._median.now_RC, 0)
+        ratio = max(1.0, float(np.median((spent_RC + LEAST_SPREAD) / (usual_RC + LEAST_SPREAD))))
+        rise = max(0.0, float(np.median(spent_RC - usual_RC)))
+        above_RC: np.ndarray = (spent_RC - np.maximum(ratio * usual_RC, usual_RC + rise)) / (ratio * spread_RC)
+        return above_RC
 
     def _begin(self, speed_RC: np.ndarray, spent_RC: np.ndarray) -> None:
         """One more of the first pictures; with the last of them the running quantiles start."""
@@ -138,6 +186,40 @@ class EffortMeter:
         self._upper = _Quantile(np.quantile(spents_PRC, UPPER, axis=0), UPPER)
         self._speed = _Quantile(np.quantile(speeds_PRC, BUSY, axis=0), BUSY)
         self._first.clear()
+
+
+def _strengths(speed_RC: np.ndarray, least_RC: np.ndarray, deviations_RC: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Of motion and of what is spent."""
+    moving_RC = np.clip(speed_RC / least_RC - 1, 0, 1).astype(np.float32)
+    spent_RC = np.clip(deviations_RC / LEAST_DEVIATIONS - 1, 0, 1).astype(np.float32)
+    return moving_RC, spent_RC
+
+
+def _steady(speed_RC: np.ndarray, least_RC: np.ndarray, deviations_RC: np.ndarray) -> SteadyEffort:
+    moving_RC, spent_RC = _strengths(speed_RC, least_RC, deviations_RC)
+    peak = max(_strongest(moving_RC) / ACTIVE_MOVING, _strongest(spent_RC) / ACTIVE_SPENT)
+    strength_RC: np.ndarray = np.maximum(moving_RC, spent_RC)
+    return SteadyEffort(strength_RC, _score(strength_RC, speed_RC, deviations_RC), peak)
+
+
+def _score(strength_RC: np.ndarray, speed_RC: np.ndarray, deviations_RC: np.ndarray) -> np.ndarray:
+    """Speed and deviations, each as a share of what the strongest twentieth of the macroblocks at work has."""
+    at_work_RC = strength_RC > 0
+    if not at_work_RC.any():
+        return strength_RC
+    shares = [
+        np.clip(values_RC / max(float(np.quantile(values_RC[at_work_RC], STRONGEST)), 1e-6), 0, 1)
+        for values_RC in (speed_RC, deviations_RC)
+    ]
+    score_RC: np.ndarray = (strength_RC * (1 + shares[0] + shares[1]) / 3).astype(np.float32)
+    return score_RC
+
+
+def _strongest(values_RC: np.ndarray) -> float:
+    """Of all 3 x 3 macroblocks, those outside the picture as zeros: a corner has no neighbours to even its noise out."""
+    padded = np.pad(values_RC, 1)
+    rows = padded[:-2] + padded[1:-1] + padded[2:]
+    return float((rows[:, :-2] + rows[:, 1:-1] + rows[:, 2:]).max()) / 9.0
 
 
 def _around(values_RC: np.ndarray) -> np.ndarray:

@@ -93,7 +93,7 @@ def examine(
         stats=tokenizer.stats,
         canvases=tuple(group.num_canvases for group in groups),
         num_blocks=sum(group.num_blocks for group in groups),
-        settings=settings,
+        settings=tokenizer.plan.settings if tokenizer.plan is not None else settings,
         tokenize_cpu_s=tokenize_cpu_s,
         decode_cpu_s=decode_cpu_s,
         grown_bytes=grown_bytes,

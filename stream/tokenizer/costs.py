@@ -11,7 +11,8 @@ import numpy as np
 
 from stream.errors import SettingsError
 
-COSTS = ("bytes", "log", "complexity")
+COSTS = ("excess", "bytes", "log", "complexity")
+"""`excess` is what slice data tells (`stream.codec.effort`), not the size."""
 QP_STEP = 6.0
 """The quantiser step doubles every 6 QP (H.264 8.5.9)."""
 QP_REFERENCE = 26.0

@@ -15,6 +15,25 @@ from stream.errors import SettingsError
 from stream.tokenizer.costs import COSTS
 
 POLICIES = ("stratified", "readiness")
+EVIDENCE = ("coded", "decoded")
+ANCHORS = ("first", "key")
+
+
+OPEN = ("quota", "t_still_s", "max_pixels", "canvases_per_group", "source_frames")
+"""What None leaves open."""
+PRESETS: dict[str, dict[str, Any]] = {
+    "published": {},
+    "activity": {
+        "cost": "excess",
+        "t_still_s": 30.0,
+        "evidence": "coded",
+        "anchor": "key",
+        "max_pixels": None,
+        "canvases_per_group": None,
+        "source_frames": None,
+    },
+}
+"""Settings by name: what `preset` stands for, where a key is not given by itself."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -22,13 +41,16 @@ class TokenizerSettings:
     """How packets become groups of canvases. Raises `SettingsError` for a value out of range.
 
     Groups: bins of `bin_s` seconds, smoothed over `smooth` bins to each side; a group spans `t_min_s` to `t_max_s` seconds and
-    closes when its `cost` (bytes, log or complexity) reaches the quota. `quota` fixes it; None lets it follow `token_rate`,
-    LLM tokens per second of media time, timestamps counted. A keyframe `scene_cut_ratio` times the running keyframe size
-    counts with its excess (0: never). A step in time past `gap_s` is a discontinuity.
+    closes when its `cost` (excess, bytes, log or complexity) reaches the quota. `quota` fixes it; None lets it follow `token_rate`,
+    LLM tokens per second, timestamps counted: of activity where `t_still_s` is given, else of media time. `t_still_s`: span of groups
+    of which nothing was active; activity is over when nothing was active for `calm_s`. A keyframe `scene_cut_ratio` times the running
+    keyframe size counts with its excess (0: never). A step in time past `gap_s` is a discontinuity.
 
-    Canvases: frames resized to at most `max_pixels`; one anchor and up to `canvases_per_group - 1` canvases of blocks, taken
-    from the costliest frame of each 1 / `analysis_fps` second by `policy`, scored by motion, residual and bits with their
-    weights. A block is active when its luma residual stands `still_residual` levels over the frame's own noise; frames without
+    Canvases: frames resized to at most `max_pixels`; one anchor and up to `canvases_per_group - 1` canvases of blocks, each of at most
+    `source_frames` frames (0: as many as there are), taken from the costliest frame of each 1 / `analysis_fps` second by `policy`. None
+    leaves a size to `stream.tokenizer.planner`. `evidence`: blocks are scored by what slice data tells (`coded`), or by motion, residual and
+    bits with their weights (`decoded`). `anchor`: the `first` frame of a group, or a `key` frame, at which groups then begin where
+    that costs nothing. A block is active when its luma residual stands `still_residual` levels over the frame's own noise; frames without
     an active block are not shown, and every `still_share` of a canvas that is active in a group earns it one more canvas.
 
     `held_frames`: decoded pictures kept at full size while a group is open; older ones are kept at canvas size.
@@ -40,30 +62,41 @@ class TokenizerSettings:
     smooth: int = 1
     cost: str = "bytes"
     quota: float | None = None
+    t_still_s: float | None = None
+    calm_s: float = 2.0
     token_rate: float = 100.0
     scene_cut_ratio: float = 2.0
     gap_s: float = 2.0
-    max_pixels: int = 150_000
-    canvases_per_group: int = 4
+    max_pixels: int | None = 150_000
+    canvases_per_group: int | None = 4
+    source_frames: int | None = 0
     analysis_fps: float = 4.0
     policy: str = "stratified"
+    evidence: str = "decoded"
+    anchor: str = "first"
     weight_motion: float = 1.0
     weight_residual: float = 1.0
     weight_bits: float = 0.0
     still_residual: float = 2.0
     still_share: float = 0.25
     held_frames: int = 40
+    preset: str = "published"
+
+    @property
+    def needs_effort(self) -> bool:
+        """Whether slice data of every picture is asked for."""
+        return self.cost == "excess" or self.evidence == "coded" or self.t_still_s is not None
 
     def __post_init__(self) -> None:
         for name, low in _LEAST.items():
             value = getattr(self, name)
-            if value is None and name == "quota":
+            if value is None and name in OPEN:
                 continue
             if not isinstance(value, int | float) or isinstance(value, bool) or not math.isfinite(value) or value < low:
                 raise SettingsError(f"tokenizer.{name}: expected a number of at least {low}, got {value!r}")
             if name in _WHOLE and value != int(value):
                 raise SettingsError(f"tokenizer.{name}: expected a whole number, got {value!r}")
-        for name, allowed in (("cost", COSTS), ("policy", POLICIES)):
+        for name, allowed in (("cost", COSTS), ("policy", POLICIES), ("evidence", EVIDENCE), ("anchor", ANCHORS)):
             if getattr(self, name) not in allowed:
                 raise SettingsError(f"tokenizer.{name}: expected one of {', '.join(allowed)}, got {getattr(self, name)!r}")
         if self.t_max_s < self.t_min_s:
@@ -78,11 +111,14 @@ _LEAST: dict[str, float] = {
     "t_max_s": 0.02,
     "smooth": 0,
     "quota": 0.0,
+    "t_still_s": 0.02,
+    "calm_s": 0.0,
     "token_rate": 0.1,
     "scene_cut_ratio": 0.0,
     "gap_s": 0.05,
     "max_pixels": 784,
     "canvases_per_group": 1,
+    "source_frames": 0,
     "analysis_fps": 0.1,
     "weight_motion": 0.0,
     "weight_residual": 0.0,
@@ -91,7 +127,7 @@ _LEAST: dict[str, float] = {
     "still_share": 0.0,
     "held_frames": 1,
 }
-_WHOLE = {"smooth", "max_pixels", "canvases_per_group", "held_frames"}
+_WHOLE = {"smooth", "max_pixels", "canvases_per_group", "source_frames", "held_frames"}
 
 
 def settings_from(mapping: Mapping[str, Any]) -> TokenizerSettings:
@@ -101,4 +137,8 @@ def settings_from(mapping: Mapping[str, Any]) -> TokenizerSettings:
         if key not in known:
             nearest = difflib.get_close_matches(str(key), known, n=1, cutoff=0.0)[0]
             raise SettingsError(f"tokenizer.{key}: unknown setting; did you mean {nearest}?")
-    return TokenizerSettings(**mapping)
+    given = dict(mapping)
+    preset = given.pop("preset", None) or "published"
+    if preset not in PRESETS:
+        raise SettingsError(f"tokenizer.preset: expected one of {', '.join(PRESETS)}, got {preset!r}")
+    return TokenizerSettings(**{**PRESETS[preset], **given}, preset=preset)

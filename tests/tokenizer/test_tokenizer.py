@@ -268,7 +268,7 @@ def test_all_tokens_are_counted_timestamps_too() -> None:
 def test_a_line_tells_a_group_and_its_digest() -> None:
     groups = groups_of(clip())
     lines = [group_line(group, i) for i, group in enumerate(groups)]
-    keys = ["index", "start_s", "end_s", "closed_by", "cost", "canvases", "patches", "llm_tokens", "sha256"]
+    keys = ["index", "start_s", "end_s", "closed_by", "active", "cost", "canvases", "patches", "llm_tokens", "sha256"]
     assert all(list(line) == keys for line in lines)
     assert len({line["sha256"] for line in lines}) == len(lines)
     assert lines == [group_line(group, i) for i, group in enumerate(groups_of(clip()))]

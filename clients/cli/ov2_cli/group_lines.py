@@ -60,7 +60,8 @@ def assignments(pairs: list[str]) -> dict[str, object]:
 def _row(line: dict[str, object]) -> str:
     return (
         f"group {line['index']:>4}  {line['start_s']:8.2f} - {line['end_s']:8.2f} s  {line['closed_by']:<13}"
-        f"  cost {line['cost']:>10.1f}  {line['canvases']} canvases  {line['llm_tokens']:>4} tokens"
+        f"  {'active' if line['active'] else 'still':<6}  cost {line['cost']:>10.4g}"
+        f"  {line['canvases']} canvases  {line['llm_tokens']:>4} tokens"
     )
 
 

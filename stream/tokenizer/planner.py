@@ -1,0 +1,101 @@
+"""Sizes of canvases from the token rate: so that a mean active group lasts about three seconds, and the quota has room both ways.
+
+In: settings, and the picture's size. Out: the same settings with every size that was left open. What a user set stays.
+
+A group of n canvases with B blocks each, whose n - 1 P-canvases show f frames each, costs n B tokens and a timestamp for every frame. The
+timestamps are dear where canvases are small: then fewer, better chosen frames are shown. Canvases do not go under `LEAST_BLOCKS`; where the
+rate cannot pay for that every `SPAN_S`, groups get longer, and `t_max_s` with them.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+from ov2.canvas import BLOCK_PX
+from stream.tokenizer.pack import canvas_size
+from stream.tokenizer.settings import TokenizerSettings
+
+SPAN_S = 3.0
+"""In the middle between `t_min_s` and `t_max_s`."""
+LEAST_BLOCKS, GOOD_BLOCKS, MOST_BLOCKS = 60, 100, 190
+"""Of a canvas: the least that is planned, the least at which another canvas is worth more than larger ones, and what 150,000 pixels hold."""
+SHAPES = ((4, 2), (3, 2), (2, 3))
+"""(canvases, frames of each P-canvas), the most first."""
+SMALLEST = (2, 2)
+LONGEST_SPANS = 2.0
+"""`t_max_s` is at least so many mean spans."""
+FAR = 1.25
+"""A mean span so many times `SPAN_S` is told."""
+TYPICAL_S = 1000.0
+"""A timestamp of typical length."""
+
+
+@dataclass(frozen=True, slots=True)
+class CanvasPlan:
+    """`settings` without anything open; `tokens` of a full group, timestamps counted; `span_s` that the token rate pays for;
+    `limits`: what of the request cannot be kept, in words."""
+
+    settings: TokenizerSettings
+    tokens: int
+    span_s: float
+    limits: tuple[str, ...]
+
+
+def plan(settings: TokenizerSettings, picture_wh: tuple[int, int]) -> CanvasPlan:
+    wanted = SPAN_S * settings.token_rate
+    num_canvases, num_frames, blocks = _shape(settings, wanted)
+    max_pixels = settings.max_pixels if settings.max_pixels is not None else _pixels(picture_wh, blocks)
+    width, height = canvas_size(*picture_wh, max_pixels)
+    blocks = width * height // BLOCK_PX**2
+    shown = num_frames or round(settings.analysis_fps * SPAN_S)
+    tokens = num_canvases * blocks + _run_tokens() * (1 + (num_canvases - 1) * shown)
+    span_s = tokens / settings.token_rate
+    limits: list[str] = []
+    t_max_s = settings.t_max_s
+    if settings.t_still_s is not None:
+        t_max_s = max(t_max_s, LONGEST_SPANS * span_s)
+        if span_s > FAR * SPAN_S:
+            limits.append(
+                f"token_rate {settings.token_rate:g} pays for a group of {tokens} tokens every {span_s:.1f} s, so t_max_s is "
+                f"{t_max_s:.1f}; for one every {SPAN_S:g} s set token_rate {tokens / SPAN_S:.0f}"
+            )
+    planned = replace(
+        settings, max_pixels=max_pixels, canvases_per_group=num_canvases, source_frames=num_frames, t_max_s=t_max_s
+    )
+    return CanvasPlan(planned, tokens, span_s, tuple(limits))
+
+
+def _shape(settings: TokenizerSettings, wanted: float) -> tuple[int, int, int]:
+    """Canvases, frames of each P-canvas, and blocks of a canvas: what is open in the settings, for `wanted` tokens."""
+    shapes = [
+        (num, frames, int((wanted - _run_tokens() * (1 + (num - 1) * frames)) / num))
+        for num, frames in ((settings.canvases_per_group or num, _frames(settings, frames)) for num, frames in SHAPES)
+    ]
+    for num, frames, blocks in shapes:
+        if blocks >= GOOD_BLOCKS:
+            return num, frames, min(blocks, MOST_BLOCKS)
+    num, frames = settings.canvases_per_group or SMALLEST[0], _frames(settings, SMALLEST[1])
+    return num, frames, max(LEAST_BLOCKS, min(MOST_BLOCKS, shapes[-1][2]))
+
+
+def _frames(settings: TokenizerSettings, planned: int) -> int:
+    return planned if settings.source_frames is None else settings.source_frames
+
+
+def _pixels(picture_wh: tuple[int, int], blocks: int) -> int:
+    """Pixels of the smallest canvas of that picture's shape that has so many blocks, or those of the picture."""
+    low, high = BLOCK_PX**2, max(BLOCK_PX**2, picture_wh[0] * picture_wh[1])
+    while low < high:
+        middle = (low + high) // 2
+        width, height = canvas_size(*picture_wh, middle)
+        if width * height >= blocks * BLOCK_PX**2:
+            high = middle
+        else:
+            low = middle + 1
+    return low
+
+
+def _run_tokens() -> int:
+    from ov2.prompt import num_run_tokens
+
+    return num_run_tokens(TYPICAL_S)
