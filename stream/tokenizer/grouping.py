@@ -49,6 +49,8 @@ class OpenStream:
         scores_TRC = np.stack([np.zeros(scorer.grid, np.float32), *(c.evidence.scores for c in shown)])
         if s.source_frames:
             kept = few_frames(scores_TRC, num_canvases, s.source_frames)
+            if span is None and len(kept) > 1:  # an answer sees the last moments
+                kept[-1] = len(shown)
             scores_TRC, shown = scores_TRC[kept], [shown[index - 1] for index in kept[1:]]
         chosen = _POLICIES[self.settings.policy](scores_TRC, num_canvases)
         packed = pack([anchor, *(c.held for c in shown)], chosen, scorer.canvas_wh)
