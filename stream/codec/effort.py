@@ -5,7 +5,7 @@ In: slice data of P pictures, and the time since the picture that each refers to
 looked at.
 
 - *Moving*: sensor noise has vectors too, but they point anywhere. Their mean over a neighbourhood of 3 x 3 macroblocks and the newest pictures
-  is near zero where nothing moves and a speed where something does, at night as by day (docs/selection.md shows both).
+  is near zero where nothing moves and a speed where something does, at night as by day (docs/boundaries.md).
 - *Spent*: sum of absolute levels times quantiser step, over the same neighbourhood, above its own running median by several of its own
   deviations, and by more than the picture as a whole: a lamp, or the rate control after a keyframe, raises all of them.
 
@@ -52,6 +52,8 @@ ACTIVE_MOVING, ACTIVE_SPENT = 0.9, 1.0
 STRONGEST = 0.95
 RATE_PER_S = 0.1
 """How fast quantiles follow, in deviations per second."""
+MOST_STEP = 1 / START_PICTURES
+"""Deviations that one picture can move a quantile: what is usual does not change because a camera was silent for an hour."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -162,7 +164,7 @@ class EffortMeter:
         deviations_RC -= max(0.0, float(np.median(deviations_RC)))
         steady = _steady(sure_RC, least_RC, self._above(steady_RC, spread_RC))
         effort = Effort(*_strengths(speed_RC, least_RC, deviations_RC), steady)
-        step = np.float32(max(RATE_PER_S * passed_s, 1 / self._num_seen))
+        step = np.float32(min(MOST_STEP, max(RATE_PER_S * passed_s, 1 / self._num_seen)))
         self._median.learn(spent_RC, step * spread_RC)
         self._upper.learn(spent_RC, step * spread_RC)
         self._speed.learn(speed_RC, step * np.maximum(self._speed.now_RC, 1.0))

@@ -25,6 +25,8 @@ from stream.codec.effort import Effort
 
 SPAN_S, LEAST_PICTURES = 0.8, 3
 """How far back places are seen, and pictures that there are at least, however far apart."""
+MOST_PICTURES = 32
+"""However many come, and whatever their times say: a source may repeat one for ever."""
 APART_S = 0.35
 """Least time from the pictures before to the newest one: `Effort` smears what it sees over nearly so long."""
 SETTLE_S = 0.3
@@ -42,7 +44,7 @@ class Regions:
     """`push` pictures in decode order; `restart` where the stream breaks."""
 
     def __init__(self) -> None:
-        self._newest: deque[tuple[float, np.ndarray]] = deque()
+        self._newest: deque[tuple[float, np.ndarray]] = deque(maxlen=MOST_PICTURES)
         self._settled_s = -math.inf
 
     def restart(self) -> None:

@@ -8,10 +8,6 @@ when the model's thread died. What cannot start raises, the quick checks first: 
 from __future__ import annotations
 
 import asyncio
-import contextlib
-import ctypes
-import gc
-import os
 import signal
 import sys
 from collections.abc import Callable
@@ -22,13 +18,10 @@ from stream.config.configuration import Config, ModelSettings
 from stream.config.folders import check_recordings, lock_data
 from stream.private_file import write_private
 from stream.serve.listening import listen
+from stream.serve.process_memory import bound_arenas, settle
 
 if TYPE_CHECKING:
     from ov2.model import OV2Model
-
-M_ARENA_MAX = -8
-"""Of glibc's malloc.h."""
-ARENAS = 2
 
 
 def serve(config: Config, *, ready: Callable[[str], None] = lambda line: None) -> int:
@@ -49,23 +42,6 @@ def serve(config: Config, *, ready: Callable[[str], None] = lambda line: None) -
             return loop.run_until_complete(runner.run(signals=(signal.SIGTERM, signal.SIGINT)))
         finally:
             loop.close()
-
-
-def bound_arenas() -> None:
-    """glibc gives every thread that finds the others busy an arena of its own, up to eight for each core, and keeps what is freed in each of
-    them: memory then grows with the number of threads that were ever busy at once. Two are enough for threads that mostly hold Python's
-    lock. `MALLOC_ARENA_MAX` of the environment goes first; other C libraries have nothing of the kind."""
-    if "MALLOC_ARENA_MAX" in os.environ:
-        return
-    with contextlib.suppress(OSError, AttributeError):
-        ctypes.CDLL(None).mallopt(M_ARENA_MAX, ARENAS)
-
-
-def settle() -> None:
-    """What has been loaded stays as long as the process, and is half a million objects: Python's collector would look through all of them
-    every now and then, and hold every thread for some 0.2 to 0.6 s while it does."""
-    gc.collect()
-    gc.freeze()
 
 
 def load_model(settings: ModelSettings) -> OV2Model:

@@ -41,6 +41,7 @@ from stream.serve.delivery import Delivery
 from stream.serve.errors import UnknownCameraError
 from stream.serve.journal_sink import JournalSink
 from stream.serve.mqtt_requests import MqttRequests
+from stream.serve.process_memory import give_back
 from stream.serve.watches import WatchKeeper
 from stream.serve.wire import AskRequest, EngineStatus, ServiceStatus, WatchStatus
 from stream.sources.address import parse_address
@@ -324,6 +325,7 @@ class Service:
         with contextlib.closing(live) if live is not None else contextlib.nullcontext():
             while True:
                 await asyncio.sleep(self.config.mqtt.state_every_s)
+                await asyncio.to_thread(give_back)
                 for camera in self._cameras.values():
                     self.delivery.state(f"{camera.name}/state", json.dumps(camera.figures()))
                 if live is not None:

@@ -71,3 +71,15 @@ def test_what_begins_is_seen_in_its_place_at_once_and_forgotten_within_half_a_se
 def test_the_first_pictures_have_no_effort() -> None:
     seen = efforts(START_PICTURES + 1, begin=0, step_s=0.1, passed_s=0.2)
     assert all(each.strength.max() == 0 for each in seen[:START_PICTURES])
+
+
+@pytest.mark.parametrize("silent_s", [3_600.0, 1e9])
+def test_a_camera_that_was_silent_for_long_knows_what_is_usual(silent_s: float) -> None:
+    meter = EffortMeter()
+    for index in range(60):
+        meter.push(picture(index), 0.1, 0.2)
+    meter.push(picture(60), silent_s, silent_s)
+    after = [meter.push(picture(index), 0.1, 0.2) for index in range(61, 90)]
+    assert max(each.area for each in after[1:]) < 0.02, "the wall is as it was"
+    at_work = [meter.push(picture(index, at_work=True), 0.1, 0.2) for index in range(90, 95)]
+    assert at_work[-1].spent[3, 7] == at_work[-1].moving[3, 7] == 1

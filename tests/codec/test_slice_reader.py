@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from clips import write_clip
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ov2.canvas import CanvasGroup
@@ -116,6 +116,7 @@ def paced(packets: list[Packet], sizes: list[int], fps: float) -> list[Packet]:
     return [replace(each, pts_s=index / fps, media_s=index / fps) for index, each in enumerate(told)]
 
 
+@settings(deadline=None)  # the first may compile
 @given(
     st.lists(st.one_of(st.integers(1, 10**6), st.just(1000)), min_size=1, max_size=200),
     st.sampled_from((1.0, 5.0, 10.0, 29.97, 60.0)),

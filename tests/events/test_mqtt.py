@@ -107,31 +107,26 @@ def test_a_process_that_dies_is_told_as_offline_by_its_will(mosquitto: Mosquitto
 def test_a_wrong_password_is_logged_without_the_password_and_tried_again(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    broker = Mosquitto(tmp_path, password="right")
-    broker.start()
-
     async def work(writer: Writer, outbox: Outbox, sink: MqttSink) -> None:
         await until(lambda: "trying again" in caplog.text)
 
     caplog.set_level(logging.WARNING)
-    publish(tmp_path, broker.port, work, username="ov2", password="wrong-secret")
-    broker.stop()
+    with Mosquitto(tmp_path, password="right") as broker:
+        publish(tmp_path, broker.port, work, username="ov2", password="wrong-secret")
     assert "wrong-secret" not in caplog.text + repr(Broker(host="h", port=1, password="wrong-secret"))
 
 
 def test_tls_with_a_client_certificate_reaches_a_broker_that_asks_for_one(tmp_path: Path) -> None:
     certificates = make_certificates(tmp_path)
-    broker = Mosquitto(tmp_path, tls=certificates)
-    broker.start()
 
     async def work(writer: Writer, outbox: Outbox, sink: MqttSink) -> None:
         record_change(writer, change())
         await outbox.drained()
 
     mine = {"cert_file": certificates / "client.pem", "key_file": certificates / "client.key"}
-    publish(tmp_path, broker.port, work, tls=Tls(ca_file=certificates / "ca.pem", **mine))
-    publish(tmp_path, broker.port, work, tls=Tls(insecure=True, **mine))
-    broker.stop()
+    with Mosquitto(tmp_path, tls=certificates) as broker:
+        publish(tmp_path, broker.port, work, tls=Tls(ca_file=certificates / "ca.pem", **mine))
+        publish(tmp_path, broker.port, work, tls=Tls(insecure=True, **mine))
 
 
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")  # paho leaves the socket to the collector
@@ -139,17 +134,15 @@ def test_a_broker_whose_certificate_somebody_else_signed_is_not_told_anything(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     certificates = make_certificates(tmp_path)
-    broker = Mosquitto(tmp_path, tls=certificates)
-    broker.start()
 
     async def work(writer: Writer, outbox: Outbox, sink: MqttSink) -> None:
         await until(lambda: "CERTIFICATE_VERIFY_FAILED" in caplog.text)
         assert not sink.connected.is_set()
 
-    publish(tmp_path, broker.port, work, tls=Tls(ca_file=certificates / "other.pem"))
-    caplog.clear()  # its records hold the error, which holds the socket
-    gc.collect()
-    broker.stop()
+    with Mosquitto(tmp_path, tls=certificates) as broker:
+        publish(tmp_path, broker.port, work, tls=Tls(ca_file=certificates / "other.pem"))
+        caplog.clear()  # its records hold the error, which holds the socket
+        gc.collect()
 
 
 def test_certificates_that_cannot_be_read_name_their_setting(tmp_path: Path) -> None:

@@ -9,7 +9,7 @@ from fractions import Fraction
 import numpy as np
 import pytest
 from clips import write_clip
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from stream.codec.connected import connected
@@ -17,7 +17,7 @@ from stream.codec.effort import Effort
 from stream.codec.slice_reader import SliceReader
 from stream.events.boundary import BoundaryDetector
 from stream.events.event import Change
-from stream.events.regions import SPAN_S, Regions
+from stream.events.regions import MOST_PICTURES, SPAN_S, Regions
 from stream.sources import open_source
 from stream.units import Packet
 
@@ -97,6 +97,7 @@ def test_vectors_beside_coefficients_count() -> None:
     assert max(regions.push(index * STEP_S, clear if index > 5 else faint) for index in range(20)) > 1
 
 
+@settings(deadline=None)  # the first may compile
 @given(st.lists(st.integers(0, 400), min_size=1, max_size=60), st.integers(0, 2**32 - 1))
 def test_whatever_comes_memory_is_bounded_and_changes_are_finite(times: list[int], seed: int) -> None:
     rng, regions = np.random.default_rng(seed), Regions()
@@ -104,6 +105,13 @@ def test_whatever_comes_memory_is_bounded_and_changes_are_finite(times: list[int
         noise = rng.random((2, ROWS, COLUMNS), np.float32)
         assert np.isfinite(regions.push(now / 20, Effort(moving=noise[0], spent=noise[1])))
         assert len(regions._newest) <= max(3, sum(now / 20 - SPAN_S - 0.01 <= t / 20 <= now / 20 for t in times))
+
+
+def test_a_source_that_repeats_its_time_for_ever_fills_no_memory() -> None:
+    regions, quiet = Regions(), Effort(*np.zeros((2, ROWS, COLUMNS), np.float32))
+    for _ in range(1000):
+        regions.push(5.0, quiet)
+    assert len(regions._newest) <= MOST_PICTURES
 
 
 def test_another_size_of_picture_starts_anew() -> None:
@@ -152,6 +160,7 @@ def test_an_event_opened_by_a_region_counts_each_frame_once() -> None:
     assert evidence.frames == pytest.approx((evidence.end - evidence.start) * 20, abs=1.1)
 
 
+@settings(deadline=None)  # the first may compile
 @given(st.integers(1, 9), st.integers(1, 9), st.data())
 def test_parts_are_those_that_touch(rows: int, columns: int, data: st.DataObject) -> None:
     """Against the definition: smallest number of those reached, step by step."""

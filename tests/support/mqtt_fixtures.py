@@ -5,11 +5,14 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import signal
 import subprocess
 import threading
+import time
 from collections.abc import Awaitable, Callable, Iterator
+from contextlib import suppress
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import paho.mqtt.client as paho
 import pytest
@@ -26,6 +29,10 @@ from stream.events.outbox import Outbox
 from stream.journal import Writer
 
 WAIT_S = 60.0
+ASKED, ASK_EVERY_S = 10, 0.5
+ANSWER_S = 10.0
+SHOWN = 20
+Found = TypeVar("Found")
 Work = Callable[[Writer, Outbox, MqttSink], Awaitable[None]]
 MOSQUITTO = Path(shutil.which("mosquitto") or "/usr/sbin/mosquitto")
 
@@ -51,18 +58,32 @@ class Mosquitto:
             lines += [f"cafile {tls}/ca.pem", f"certfile {tls}/server.pem", f"keyfile {tls}/server.key"]
             lines += ["require_certificate true"]
         self._config.write_text("\n".join(lines) + "\n")
-        self._log = folder / "mosquitto.log"
+        self.log = folder / "mosquitto.log"
         self.process: subprocess.Popen[str] | None = None
 
     def start(self) -> None:
-        with self._log.open("w") as log:  # a pipe that nobody reads would block it
+        said = self.log.stat().st_size if self.log.exists() else 0
+        with self.log.open("a") as log:  # a pipe that nobody reads would block it
             self.process = process = subprocess.Popen([MOSQUITTO, "-c", self._config], stderr=log, text=True)
-        until(lambda: "running" in self._log.read_text() or process.poll() is not None)
-        assert process.poll() is None, self._log.read_text()
+        until(lambda: "running" in self.log.read_text()[said:] or process.poll() is not None)
+        assert process.poll() is None, self.log.read_text()[said:]
+
+    def __enter__(self) -> Mosquitto:
+        self.start()
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self.stop()
 
     def stop(self) -> None:
+        """Asks more than once: between the line "running" and its loop mosquitto forgets a SIGTERM."""
         process, self.process = self.process, None
         if process is not None:
+            for _ in range(ASKED):
+                process.send_signal(signal.SIGTERM)
+                with suppress(subprocess.TimeoutExpired):
+                    process.wait(ASK_EVERY_S)
+                    return
             stop(process)
 
 
@@ -72,6 +93,7 @@ class Listener:
 
     def __init__(self, port: int, name: str | None = None, *, username: str | None = None, password: str | None = None) -> None:
         self.messages: list[paho.MQTTMessage] = []
+        self._events: list[dict[str, Any]] = []
         self._news = threading.Condition()
         self._subscribed = threading.Event()
         self._client = paho.Client(paho.CallbackAPIVersion.VERSION2, client_id=name or "", clean_session=name is None)
@@ -88,17 +110,32 @@ class Listener:
     def _on_message(self, client: paho.Client, data: Any, message: paho.MQTTMessage) -> None:
         with self._news:
             self.messages.append(message)
+            if message.topic.endswith("/events"):
+                self._events.append(json.loads(message.payload))
             self._news.notify_all()
 
     def wait_for(self, test: Callable[[paho.MQTTMessage], bool]) -> paho.MQTTMessage:
+        seen = 0
+
+        def first() -> paho.MQTTMessage | None:
+            nonlocal seen
+            new, seen = self.messages[seen:], len(self.messages)
+            return next((message for message in new if test(message)), None)
+
+        return self.wait_until(first)
+
+    def wait_until(self, test: Callable[[], Found]) -> Found:
+        """What `test` finds, tried once for whatever has come; messages wait meanwhile, so it had better be quick."""
         with self._news:
-            found = self._news.wait_for(lambda: next((m for m in self.messages if test(m)), None), WAIT_S)
-        assert found is not None, f"no such message among {[(m.topic, m.payload) for m in self.messages]}"
+            found = self._news.wait_for(test, WAIT_S)
+        state = "connected" if self._client.is_connected() else "not connected"
+        last = [(m.topic, m.payload) for m in self.messages[-SHOWN:]]
+        assert found, f"waited in vain; {len(self.messages)} messages; {state}; the last: {last}"
         return found
 
     def events(self) -> list[dict[str, Any]]:
         with self._news:
-            return [json.loads(m.payload) for m in self.messages if m.topic.endswith("/events")]
+            return list(self._events)
 
     def subscribe(self, topic: str) -> None:
         """To one more."""
@@ -115,20 +152,27 @@ class Listener:
 
 
 def refusal_of(port: int, username: str | None = None, password: str | None = None) -> str:
-    """What a real client that asks for everything is told."""
+    """What a real client that asks for everything is told. A broker that refuses closes the connection with the client's next packets
+    unread, and the reset of it may overtake the refusal: then it is asked again."""
     told: list[str] = []
     heard: list[Any] = []
-    client = paho.Client(paho.CallbackAPIVersion.VERSION2)
-    if username is not None:
-        client.username_pw_set(username, password)
-    client.on_connect = lambda _client, _data, _flags, reason, _properties: told.append(str(reason))
-    client.on_message = lambda *message: heard.append(message)
-    client.connect("127.0.0.1", port)
-    client.subscribe("#")
-    client.publish("ov2/ask", b"{}", retain=True)
-    while not told:
-        client.loop(timeout=1.0)
-    client.disconnect()
+
+    def ask() -> bool:
+        client = paho.Client(paho.CallbackAPIVersion.VERSION2)
+        if username is not None:
+            client.username_pw_set(username, password)
+        client.on_connect = lambda _client, _data, _flags, reason, _properties: told.append(str(reason))
+        client.on_message = lambda *message: heard.append(message)
+        client.connect("127.0.0.1", port)
+        client.subscribe("#")
+        client.publish("ov2/ask", b"{}", retain=True)
+        deadline = time.monotonic() + ANSWER_S
+        while not told and time.monotonic() < deadline and client.loop(timeout=1.0) == paho.MQTTErrorCode.MQTT_ERR_SUCCESS:
+            pass
+        client.disconnect()
+        return bool(told)
+
+    until(ask)
     assert not heard
     return told[0]
 
@@ -172,10 +216,8 @@ def publish(folder: Path, port: int, work: Work, incoming: Callable[[MqttSink], 
 
 @pytest.fixture
 def mosquitto(tmp_path: Path) -> Iterator[Mosquitto]:
-    broker = Mosquitto(tmp_path)
-    broker.start()
-    yield broker
-    broker.stop()
+    with Mosquitto(tmp_path) as broker:
+        yield broker
 
 
 @pytest.fixture

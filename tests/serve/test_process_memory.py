@@ -11,7 +11,7 @@ import pytest
 
 BUSY = """
 import ctypes, sys, threading
-from stream.serve.run import bound_arenas
+from stream.serve.process_memory import bound_arenas
 bound_arenas()
 
 barrier = threading.Barrier(16)
@@ -35,3 +35,25 @@ def test_sixteen_busy_threads_share_two_arenas() -> None:
         [sys.executable, "-c", BUSY], env=environment, capture_output=True, text=True, check=True, timeout=120
     )
     assert 1 <= told.stdout.count("<heap nr=") <= 2, told.stdout[:2000]
+
+
+BURST = """
+import random
+from stream.serve.process_memory import give_back
+def resident_mb():
+    return int(open("/proc/self/statm").read().split()[1]) * 4 // 1024
+dice = random.Random(1)
+blocks = [bytes(dice.randrange(600, 20000)) for _ in range(30000)]
+kept = blocks[::100]
+del blocks
+before = resident_mb()
+give_back()
+print(before, resident_mb())
+"""
+
+
+@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="other allocators decide for themselves")
+def test_what_a_burst_left_between_what_stays_goes_back_to_the_system() -> None:
+    told = subprocess.run([sys.executable, "-c", BURST], capture_output=True, text=True, check=True, timeout=120)
+    before_mb, after_mb = map(int, told.stdout.split())
+    assert before_mb - after_mb > 100, told.stdout
