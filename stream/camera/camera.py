@@ -119,6 +119,7 @@ class Camera:
             frame_age_ms=self._age_ms(),
             reconnects=max(0, self._supervisor.num_connections - 1),
             drops=dict(self._drops()),
+            limits=self.feed.limits(),
         )
 
     def figures(self) -> dict[str, float | None]:

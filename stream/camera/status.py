@@ -8,7 +8,7 @@ from stream.camera.timeline import GroupMark
 
 
 class CameraStatus(BaseModel):
-    """One camera, now. `frame_age_ms` is null before the first frame."""
+    """One camera, now. `frame_age_ms` is null before the first frame. `limits`: what of its settings cannot be kept, why, and what to set."""
 
     name: str
     state: str
@@ -18,6 +18,7 @@ class CameraStatus(BaseModel):
     frame_age_ms: float | None
     reconnects: int
     drops: dict[str, int]
+    limits: list[str]
 
 
 class CameraTimeline(BaseModel):

@@ -1,6 +1,7 @@
 """The effort of packets, kept until their frames come out of the decoder.
 
-In: packets in decode order. Out: what each frame costs, and whether something was active in it.
+In: packets in decode order. Out: what each frame costs, whether something was active in it, and whether the stream tells at all: H.265,
+interlaced pictures and pictures that are all coded on their own do not.
 """
 
 from __future__ import annotations
@@ -17,6 +18,8 @@ from stream.units import Packet
 
 KEPT = 4 * MAX_REORDER
 """Packets whose frames may still come."""
+BLIND_S, BLIND_PACKETS = 3.0, 10
+"""A stream is blind once nothing could be read of it for so long, and of so many packets in a row; and sees again after so many samples."""
 LARGEST_STEP_S = 2.0
 USUAL_STEP_S = 0.2
 """That the first sample speaks for."""
@@ -54,6 +57,9 @@ class Efforts:
         self._waiting: OrderedDict[int, PictureEffort] = OrderedDict()
         self._mean_area = 0.0
         self._num_active = 0
+        self._read_s: float | None = None
+        self._num_unread = self._num_read = 0
+        self.is_blind = False
 
     def see(self, packet: Packet) -> None:
         self._waiting[packet.pts] = self._measure(packet)
@@ -75,9 +81,12 @@ class Efforts:
         return area * picture.step_s
 
     def _measure(self, packet: Packet) -> PictureEffort:
+        if not codec_of(packet.codec).has_bits:
+            self.is_blind = True
+            return NO_SAMPLE
         slices = self._slices.of(packet)
-        is_blind = not codec_of(packet.codec).has_bits
-        if not is_blind and not slices.is_sample:
+        self._look(packet.pts_s, is_read=slices.is_sample and slices.effort() is not None)
+        if not slices.is_sample:
             return NO_SAMPLE
         since_s = packet.pts_s - self._sample_s
         self._sample_s = packet.pts_s
@@ -85,3 +94,14 @@ class Efforts:
         measured = slices.effort()
         effort = measured.steady if measured is not None else None
         return PictureEffort(effort, effort is None, step_s)
+
+    def _look(self, pts_s: float, *, is_read: bool) -> None:
+        """Whether the stream is blind."""
+        if is_read or self._read_s is None:
+            self._read_s = pts_s
+        self._num_read = self._num_read + 1 if is_read else self._num_read
+        self._num_unread = 0 if is_read else self._num_unread + 1
+        if self._num_unread >= BLIND_PACKETS and pts_s - self._read_s >= BLIND_S:
+            self.is_blind, self._num_read = True, 0
+        elif self._num_read >= BLIND_PACKETS:
+            self.is_blind = False

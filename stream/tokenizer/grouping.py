@@ -35,6 +35,7 @@ class OpenStream:
     frames: OpenFrames
     first_s: float
     last: DecodedFrame
+    is_blind: bool
     step_s: float = 0.0
 
     def group(self, bins: Sequence[OpenBin], span: Span | None, group_id: int) -> CanvasGroup:

@@ -26,6 +26,7 @@ def new_quota(s: TokenizerSettings, first_tokens: float) -> AnyQuota:
 
 
 def new_partition(s: TokenizerSettings, quota: AnyQuota) -> AnyPartition:
+    assert s.t_max_s is not None, "expected a planned span"
     if s.t_still_s is None:
         assert not isinstance(quota, CreditQuota | None), "expected a quota of all time"
         return OnlinePartition(quota, bin_s=s.bin_s, t_min_s=s.t_min_s, t_max_s=s.t_max_s, smooth=s.smooth)

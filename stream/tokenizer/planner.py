@@ -4,11 +4,12 @@ In: settings, and the picture's size. Out: the same settings with every size tha
 
 A group of n canvases with B blocks each, whose n - 1 P-canvases show f frames each, costs n B tokens and a timestamp for every frame. The
 timestamps are dear where canvases are small: then fewer, better chosen frames are shown. Canvases do not go under `LEAST_BLOCKS`; where the
-rate cannot pay for that every `SPAN_S`, groups get longer, and `t_max_s` with them.
+rate cannot pay for that every `SPAN_S`, groups get longer, and `t_max_s` with them where it was left open.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
 from ov2.canvas import BLOCK_PX
@@ -22,8 +23,8 @@ LEAST_BLOCKS, GOOD_BLOCKS, MOST_BLOCKS = 60, 100, 190
 SHAPES = ((4, 2), (3, 2), (2, 3))
 """(canvases, frames of each P-canvas), the most first."""
 SMALLEST = (2, 2)
-LONGEST_SPANS = 2.0
-"""`t_max_s` is at least so many mean spans."""
+LONGEST_S, LONGEST_SPANS = 6.0, 2.0
+"""`t_max_s` where it was left open: so long, and at least so many mean spans."""
 FAR = 1.25
 """A mean span so many times `SPAN_S` is told."""
 TYPICAL_S = 1000.0
@@ -31,14 +32,26 @@ TYPICAL_S = 1000.0
 
 
 @dataclass(frozen=True, slots=True)
+class PlanLimit:
+    """Something asked for that cannot be kept. `measured`: what is so instead, and why; `remedy`: what to set."""
+
+    measured: str
+    remedy: str
+
+    def __str__(self) -> str:
+        return f"{self.measured}; {self.remedy}"
+
+
+@dataclass(frozen=True, slots=True)
 class CanvasPlan:
-    """`settings` without anything open; `tokens` of a full group, timestamps counted; `span_s` that the token rate pays for;
-    `limits`: what of the request cannot be kept, in words."""
+    """`settings` without anything open but the quota; `tokens` of a full group and of its anchor alone, timestamps counted; `span_s` that the
+    token rate pays for; `limits`: what cannot be kept."""
 
     settings: TokenizerSettings
     tokens: int
+    anchor_tokens: int
     span_s: float
-    limits: tuple[str, ...]
+    limits: tuple[PlanLimit, ...]
 
 
 def plan(settings: TokenizerSettings, picture_wh: tuple[int, int]) -> CanvasPlan:
@@ -50,19 +63,33 @@ def plan(settings: TokenizerSettings, picture_wh: tuple[int, int]) -> CanvasPlan
     shown = num_frames or round(settings.analysis_fps * SPAN_S)
     tokens = num_canvases * blocks + _run_tokens() * (1 + (num_canvases - 1) * shown)
     span_s = tokens / settings.token_rate
-    limits: list[str] = []
-    t_max_s = settings.t_max_s
-    if settings.t_still_s is not None:
-        t_max_s = max(t_max_s, LONGEST_SPANS * span_s)
-        if span_s > FAR * SPAN_S:
-            limits.append(
-                f"token_rate {settings.token_rate:g} pays for a group of {tokens} tokens every {span_s:.1f} s, so t_max_s is "
-                f"{t_max_s:.1f}; for one every {SPAN_S:g} s set token_rate {tokens / SPAN_S:.0f}"
-            )
+    t_max_s = max(LONGEST_S, LONGEST_SPANS * span_s) if settings.t_max_s is None else settings.t_max_s
     planned = replace(
         settings, max_pixels=max_pixels, canvases_per_group=num_canvases, source_frames=num_frames, t_max_s=t_max_s
     )
-    return CanvasPlan(planned, tokens, span_s, tuple(limits))
+    limits = tuple(_limits(planned, tokens, span_s)) if settings.t_still_s is not None and settings.quota is None else ()
+    return CanvasPlan(planned, tokens, blocks + _run_tokens(), span_s, limits)
+
+
+def _limits(planned: TokenizerSettings, tokens: int, span_s: float) -> Iterator[PlanLimit]:
+    rate, t_max_s = planned.token_rate, planned.t_max_s
+    assert t_max_s is not None, "expected a planned span"
+    size = f"groups of {tokens} tokens ({planned.canvases_per_group} canvases of at most {planned.max_pixels:,} pixels)"
+    if span_s > t_max_s:
+        yield PlanLimit(
+            f"{size} every {t_max_s:g} s (t_max_s) are {tokens / t_max_s:.0f} tokens/s, above token_rate {rate:g}",
+            f"set t_max_s above {span_s:.1f}, or token_rate {tokens / t_max_s:.0f}, or fewer or smaller canvases",
+        )
+    elif span_s < planned.t_min_s:
+        yield PlanLimit(
+            f"{size} every {planned.t_min_s:g} s (t_min_s) are {tokens / planned.t_min_s:.0f} tokens/s, below token_rate {rate:g}",
+            f"set t_min_s below {span_s:.1f}, or token_rate {tokens / planned.t_min_s:.0f}, or more or larger canvases",
+        )
+    elif span_s > FAR * SPAN_S:
+        yield PlanLimit(
+            f"token_rate {rate:g} pays for {size} every {span_s:.1f} s of activity",
+            f"for one every {SPAN_S:g} s set token_rate {tokens / SPAN_S:.0f}, or fewer or smaller canvases",
+        )
 
 
 def _shape(settings: TokenizerSettings, wanted: float) -> tuple[int, int, int]:

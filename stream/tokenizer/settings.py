@@ -8,7 +8,7 @@ from __future__ import annotations
 import difflib
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from typing import Any
 
 from stream.errors import SettingsError
@@ -17,23 +17,23 @@ from stream.tokenizer.costs import COSTS
 POLICIES = ("stratified", "readiness")
 EVIDENCE = ("coded", "decoded")
 ANCHORS = ("first", "key")
-
-
-OPEN = ("quota", "t_still_s", "max_pixels", "canvases_per_group", "source_frames")
+OPEN = ("quota", "t_max_s", "t_still_s", "max_pixels", "canvases_per_group", "source_frames")
 """What None leaves open."""
 PRESETS: dict[str, dict[str, Any]] = {
-    "published": {},
-    "activity": {
-        "cost": "excess",
-        "t_still_s": 30.0,
-        "evidence": "coded",
-        "anchor": "key",
-        "max_pixels": None,
-        "canvases_per_group": None,
-        "source_frames": None,
+    "activity": {},
+    "published": {
+        "cost": "bytes",
+        "t_max_s": 6.0,
+        "t_still_s": None,
+        "evidence": "decoded",
+        "anchor": "first",
+        "max_pixels": 150_000,
+        "canvases_per_group": 4,
+        "source_frames": 0,
     },
 }
-"""Settings by name: what `preset` stands for, where a key is not given by itself."""
+"""Settings by name: what `preset` stands for, where a key is not given by itself. `activity`: the defaults, groups that follow what happens;
+`published`: as the published system cuts and chooses."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -46,41 +46,42 @@ class TokenizerSettings:
     of which nothing was active; activity is over when nothing was active for `calm_s`. A keyframe `scene_cut_ratio` times the running
     keyframe size counts with its excess (0: never). A step in time past `gap_s` is a discontinuity.
 
-    Canvases: frames resized to at most `max_pixels`; one anchor and up to `canvases_per_group - 1` canvases of blocks, each of at most
-    `source_frames` frames (0: as many as there are), taken from the costliest frame of each 1 / `analysis_fps` second by `policy`. None
-    leaves a size to `stream.tokenizer.planner`. `evidence`: blocks are scored by what slice data tells (`coded`), or by motion, residual and
-    bits with their weights (`decoded`). `anchor`: the `first` frame of a group, or a `key` frame, at which groups then begin where
-    that costs nothing. A block is active when its luma residual stands `still_residual` levels over the frame's own noise; frames without
-    an active block are not shown, and every `still_share` of a canvas that is active in a group earns it one more canvas.
+    Canvases: frames resized to at most `max_pixels`; one anchor and up to `canvases_per_group - 1` canvases of blocks, each of
+    at most `source_frames` frames (0: as many as there are), taken from the costliest frame of each 1 / `analysis_fps` second
+    by `policy`. None leaves a size, or `t_max_s`, to `stream.tokenizer.planner`. `evidence`: blocks are scored by what slice
+    data tells (`coded`), or by motion, residual and bits with their weights (`decoded`). `anchor`: the `first` frame of a
+    group, or a `key` frame, at which groups then begin where that costs nothing. A block is active when its luma residual
+    stands `still_residual` levels over the frame's own noise; frames without an active block are not shown, and every
+    `still_share` of a canvas that is active in a group earns it one more canvas.
 
     `held_frames`: decoded pictures kept at full size while a group is open; older ones are kept at canvas size.
     """
 
     bin_s: float = 0.5
     t_min_s: float = 1.5
-    t_max_s: float = 6.0
+    t_max_s: float | None = None
     smooth: int = 1
-    cost: str = "bytes"
+    cost: str = "excess"
     quota: float | None = None
-    t_still_s: float | None = None
+    t_still_s: float | None = 30.0
     calm_s: float = 2.0
     token_rate: float = 100.0
     scene_cut_ratio: float = 2.0
     gap_s: float = 2.0
-    max_pixels: int | None = 150_000
-    canvases_per_group: int | None = 4
-    source_frames: int | None = 0
+    max_pixels: int | None = None
+    canvases_per_group: int | None = None
+    source_frames: int | None = None
     analysis_fps: float = 4.0
     policy: str = "stratified"
-    evidence: str = "decoded"
-    anchor: str = "first"
+    evidence: str = "coded"
+    anchor: str = "key"
     weight_motion: float = 1.0
     weight_residual: float = 1.0
     weight_bits: float = 0.0
     still_residual: float = 2.0
     still_share: float = 0.25
     held_frames: int = 40
-    preset: str = "published"
+    preset: str = "activity"
 
     @property
     def needs_effort(self) -> bool:
@@ -99,7 +100,7 @@ class TokenizerSettings:
         for name, allowed in (("cost", COSTS), ("policy", POLICIES), ("evidence", EVIDENCE), ("anchor", ANCHORS)):
             if getattr(self, name) not in allowed:
                 raise SettingsError(f"tokenizer.{name}: expected one of {', '.join(allowed)}, got {getattr(self, name)!r}")
-        if self.t_max_s < self.t_min_s:
+        if self.t_max_s is not None and self.t_max_s < self.t_min_s:
             raise SettingsError(f"tokenizer.t_max_s: expected at least t_min_s = {self.t_min_s}, got {self.t_max_s}")
         if not self.weight_motion + self.weight_residual > 0:
             raise SettingsError("tokenizer.weight_motion, weight_residual: expected a sum above zero, got 0")
@@ -130,6 +131,13 @@ _LEAST: dict[str, float] = {
 _WHOLE = {"smooth", "max_pixels", "canvases_per_group", "source_frames", "held_frames"}
 
 
+def blind(settings: TokenizerSettings) -> TokenizerSettings:
+    """Settings for a stream whose slice data cannot be read: what asks for it is as published, cut by the bytes of packets and the clock's
+    token rate."""
+    cost = "bytes" if settings.cost == "excess" else settings.cost
+    return replace(settings, cost=cost, evidence="decoded", t_still_s=None)
+
+
 def settings_from(mapping: Mapping[str, Any]) -> TokenizerSettings:
     """Settings from a mapping. Raises `SettingsError` for an unknown key (naming the nearest known one) or a bad value."""
     known = [field.name for field in fields(TokenizerSettings)]
@@ -138,7 +146,15 @@ def settings_from(mapping: Mapping[str, Any]) -> TokenizerSettings:
             nearest = difflib.get_close_matches(str(key), known, n=1, cutoff=0.0)[0]
             raise SettingsError(f"tokenizer.{key}: unknown setting; did you mean {nearest}?")
     given = dict(mapping)
-    preset = given.pop("preset", None) or "published"
+    preset = given.pop("preset", None) or "activity"
     if preset not in PRESETS:
         raise SettingsError(f"tokenizer.preset: expected one of {', '.join(PRESETS)}, got {preset!r}")
     return TokenizerSettings(**{**PRESETS[preset], **given}, preset=preset)
+
+
+def recorded_settings(recorded: Mapping[str, Any], given: Mapping[str, Any] | None = None) -> TokenizerSettings:
+    """Those of a recording, `given` ones in their place. Recordings that name no preset are older than presets: what they leave out was
+    `published`. A preset that is given replaces all that presets say. Raises as `settings_from`."""
+    given = given or {}
+    kept = {key: value for key, value in recorded.items() if not ("preset" in given and key in PRESETS["published"])}
+    return settings_from({"preset": "published", **kept, **given})

@@ -11,7 +11,7 @@ import logging
 import math
 from collections import Counter, OrderedDict, deque
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Protocol
 
 import numpy as np
@@ -33,15 +33,20 @@ from stream.tokenizer.evidence import Scorer
 from stream.tokenizer.grouping import OpenStream
 from stream.tokenizer.online import Span
 from stream.tokenizer.partitions import AnyQuota, new_partition, new_quota
-from stream.tokenizer.planner import CanvasPlan, plan
+from stream.tokenizer.planner import CanvasPlan, PlanLimit, plan
 from stream.tokenizer.quota import QuotaController
-from stream.tokenizer.settings import TokenizerSettings
+from stream.tokenizer.settings import TokenizerSettings, blind
 from stream.units import ClosedBy, Packet
 
 GAP_INTERVALS = 4.0
 """A step in time is no gap while it stays below this many times the one before: slow cameras step far."""
 EFFORTS_MOST = 256
 """Pictures whose effort may still be asked for: those of the slots that are not judged yet."""
+BLIND = PlanLimit(
+    "slice data of this stream cannot be read (another codec than H.264, interlaced, or intra pictures alone), so nobody knows when nothing "
+    "happens: groups are cut by bytes and the clock",
+    "set the camera to H.264, progressive, with P pictures, or tokenizer.preset to published",
+)
 LOST_MOST = 64
 """Packets without a picture that wait for the next frame; older ones are forgotten."""
 
@@ -93,7 +98,7 @@ class Tokenizer:
         max_picture_px: int = LARGEST_PICTURE_PX,
     ) -> None:
         self.settings = settings or TokenizerSettings()
-        self._costs = FrameCosts(self.settings.cost, self.settings.scene_cut_ratio)
+        self._costs = FrameCosts(blind(self.settings).cost, self.settings.scene_cut_ratio)
         self._name = name
         self._slices = SliceReader()
         self._efforts = Efforts(self._slices) if self.settings.needs_effort else None
@@ -183,7 +188,7 @@ class Tokenizer:
         groups: list[CanvasGroup] = []
         self._lost.extend(self._decoder.take_lost())
         for frame in frames:
-            if self._stream is not None and self._breaks(self._stream.last, frame):
+            if self._stream is not None and (self._breaks(self._stream.last, frame) or self._stream.is_blind != self._is_blind):
                 groups += self._close("discontinuity")
             if self._lost:
                 groups += self._take_lost(frame.media_s)
@@ -223,11 +228,11 @@ class Tokenizer:
     def _record(self, stream: OpenStream, packet: Packet, media_s: float, qp: float) -> tuple[float, list[Span]]:
         """The cost of a picture, and the groups that it made certain."""
         effort = self._efforts.of(packet) if self._efforts is not None else NO_SAMPLE
-        if effort.effort is not None and self.settings.evidence == "coded":
+        if effort.effort is not None and stream.settings.evidence == "coded":
             self._shown_efforts[packet.pts] = effort.effort
             if len(self._shown_efforts) > EFFORTS_MOST:
                 self._shown_efforts.popitem(last=False)
-        if self.settings.cost == "excess":
+        if stream.settings.cost == "excess":
             cost = self._efforts.cost(effort) if self._efforts is not None else 0.0
         else:
             cost = self._costs.of(packet.size_bytes, is_key=packet.is_key, mean_qp=qp)
@@ -235,11 +240,22 @@ class Tokenizer:
             return cost, stream.partition.push(media_s, cost, peak=effort.peak, is_key=packet.is_key)
         return cost, stream.partition.push(media_s, cost)
 
+    @property
+    def _is_blind(self) -> bool:
+        """Whether slice data was asked for and cannot be read."""
+        return self._efforts is not None and self._efforts.is_blind
+
     def _begin(self, frame: DecodedFrame) -> OpenStream:
-        self._plan = plan(self.settings, (frame.width, frame.height))
+        is_blind = self._is_blind
+        known, self._plan = self._plan, plan(blind(self.settings) if is_blind else self.settings, (frame.width, frame.height))
+        if is_blind:
+            self._plan = replace(self._plan, limits=(BLIND, *self._plan.limits))
         for told in self._plan.limits:
-            log.warning("%s: tokenizer: %s", self._name or "stream", told)
+            if known is None or told not in known.limits:
+                log.warning("%s: tokenizer: %s", self._name or "stream", told)
         s = self._plan.settings
+        if known is not None and (known.settings.t_still_s, known.settings.cost) != (s.t_still_s, s.cost):
+            self._quota = None
         scorer = Scorer(s, (frame.width, frame.height))
         if self._quota is None:
             self._quota = new_quota(s, first_group_tokens(scorer.blocks_per_canvas, s))
@@ -258,6 +274,7 @@ class Tokenizer:
             ),
             first_s=frame.media_s,
             last=frame,
+            is_blind=is_blind,
         )
 
     def _close(self, closed_by: ClosedBy) -> list[CanvasGroup]:

@@ -37,7 +37,7 @@ def replay(
     """Tokenize a recorded packet log, with the settings that the live camera had unless others are given."""
     from stream.packetlog import PacketLog
     from stream.packetlog.replay import paced, tokenized
-    from stream.tokenizer.settings import settings_from
+    from stream.tokenizer.settings import recorded_settings
     from stream.tokenizer.tokenizer import Tokenizer
 
     given = checkpoint_settings(model) | assignments(setting or [])
@@ -45,7 +45,7 @@ def replay(
 
     def tokenizer_of(begun: Start | None) -> Tokenizer:
         recorded = dict(begun.tokenizer or {}) if begun is not None else {}
-        return Tokenizer(settings_from(recorded | given))
+        return Tokenizer(recorded_settings(recorded, given))
 
     lines = GroupLines(as_json=as_json, png=png)
     with closing(_entries(log, start, end)) as entries:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
@@ -17,7 +18,7 @@ T = TypeVar("T")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CameraStatus:
-    """One camera, now. `frame_age_ms` is None before the first frame."""
+    """One camera, now. `frame_age_ms` is None before the first frame. `limits`: what of its settings cannot be kept, why, and what to set."""
 
     name: str
     state: str
@@ -27,6 +28,7 @@ class CameraStatus:
     frame_age_ms: float | None
     reconnects: int
     drops: dict[str, int]
+    limits: Sequence[str] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
