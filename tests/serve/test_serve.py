@@ -87,7 +87,7 @@ def test_questions_asked_at_once_are_all_answered(start: Start, video: Path) -> 
 def test_cameras_are_listed_with_state_counts_and_age(start: Start, video: Path) -> None:
     service = start({"front": {"url": str(video), "paced": False}, "spare": {"url": "rtsp://127.0.0.1:1/x", "enabled": False}})
     front = service.camera_when("front", over)
-    assert set(front) == {"name", "state", "reason", "groups", "frames", "frame_age_ms", "reconnects", "drops"}
+    assert set(front) == {"name", "state", "reason", "groups", "frames", "frame_age_ms", "reconnects", "drops", "limits"}
     assert (front["state"], front["frames"], front["reconnects"]) == ("offline", 40, 0)
     assert front["groups"] >= 1
     spare = service.get("/v1/cameras").json()[1]
