@@ -9,7 +9,8 @@ looked at.
 - *Spent*: sum of absolute levels times quantiser step, over the same neighbourhood, above its own running median by several of its own
   deviations, and by more than the picture as a whole: a lamp, or the rate control after a keyframe, raises all of them.
 
-Pictures may be left out: nobody has to read all of them. The first `START_PICTURES` only say what is usual, and have no effort.
+Pictures may be left out: nobody has to read all of them. The first `START_PICTURES` only say what is usual: of them no more is known than
+what moves, and that only where it is steady.
 
 Both usuals are quantiles, so that what happens during less than a quarter of the time does not become usual; what goes on for longer, a tree in
 the wind, does.
@@ -19,6 +20,7 @@ Shape letters: R and C, macroblock rows and columns; P, first pictures.
 
 from __future__ import annotations
 
+import math
 from collections import deque
 from dataclasses import dataclass
 
@@ -41,14 +43,20 @@ LEAST_SPEED = 4.0
 SPEED_RATIO = 2.0
 """How many times its usual a speed has to be."""
 LEAST_DEVIATIONS = 5.0
+STEADY_DEVIATIONS, STEADY_MOST, MOST_DEVIATIONS = 2.5, 5.0, 10.0
+"""Deviations of a macroblock, over the steady time, that are just work, and that are full work; and the most that one counts."""
+MOST_SPEED = 16.0
+"""Pixels per second that one macroblock counts with over the steady time: a single wild vector would carry its whole neighbourhood."""
+AFTER_KEY_S = 1.0
+"""A rate control that refines what a keyframe left coarse does it within so long; a macroblock has a usual of its own then."""
 MEDIAN, UPPER, BUSY = 0.5, 0.75, 0.8
 """Quantiles that are followed: of coefficients, of coefficients for their deviation, of speeds."""
 NORMAL_UPPER = 0.6745
 """Deviations between the median and the upper quartile of a normal distribution."""
 LEAST_SPREAD_SHARE, LEAST_SPREAD = 0.25, 0.3
 """Of the picture's typical spread, and levels at QP 26: where a macroblock hardly ever spends anything, one coefficient is no event."""
-ACTIVE_MOVING, ACTIVE_SPENT = 0.9, 1.0
-"""Mean strength of 3 x 3 macroblocks that is activity."""
+ACTIVE_MOVING, ACTIVE_SPENT = 0.9, 3.2
+"""Mean of 3 x 3 macroblocks that is activity: strength of what moves, deviations of what is spent."""
 STRONGEST = 0.95
 RATE_PER_S = 0.1
 """How fast quantiles follow, in deviations per second."""
@@ -80,8 +88,8 @@ class Effort:
 @dataclass(frozen=True, slots=True)
 class SteadyEffort:
     """`strength` float32 [R, C] in [0, 1]: of motion, or of what is spent. `score` float32 [R, C] in [0, 1]: how much of either, for those who
-    compare macroblocks. `peak`: the strongest neighbourhood of 3 x 3 macroblocks: 1 and more is activity, which scattered noise never is
-    (docs/activity.md)."""
+    compare macroblocks. `peak`: the strongest neighbourhood of 3 x 3 macroblocks: 1 and more is activity, which scattered noise hardly ever
+    is (docs/activity.md)."""
 
     strength: np.ndarray
     score: np.ndarray
@@ -104,6 +112,47 @@ class _Quantile:
         self.now_RC += step_RC * (self._share - (values_RC <= self.now_RC))
 
 
+class _Usual:
+    """What macroblocks usually spend, begun with the first pictures."""
+
+    def __init__(self) -> None:
+        self._first: list[np.ndarray] = []
+        self._quantiles: tuple[_Quantile, _Quantile] | None = None
+
+    @property
+    def is_known(self) -> bool:
+        return self._quantiles is not None
+
+    @property
+    def median(self) -> np.ndarray:
+        assert self._quantiles is not None, "expected enough pictures"
+        return self._quantiles[0].now_RC
+
+    def spread(self) -> np.ndarray:
+        """Their deviations; a share of the picture's typical one at least."""
+        assert self._quantiles is not None, "expected enough pictures"
+        median, upper = self._quantiles
+        spread_RC = (upper.now_RC - median.now_RC) / np.float32(NORMAL_UPPER)
+        least: np.ndarray = np.maximum(spread_RC, LEAST_SPREAD_SHARE * float(np.median(spread_RC)) + LEAST_SPREAD)
+        return least.astype(np.float32)
+
+    def learn(self, spent_RC: np.ndarray, step: np.float32) -> None:
+        """One more picture."""
+        if self._quantiles is not None:
+            step_RC = step * self.spread()
+            for quantile in self._quantiles:
+                quantile.learn(spent_RC, step_RC)
+            return
+        self._first.append(spent_RC)
+        if len(self._first) >= START_PICTURES:
+            spents_PRC = np.stack(self._first)
+            self._quantiles = (
+                _Quantile(np.quantile(spents_PRC, MEDIAN, axis=0), MEDIAN),
+                _Quantile(np.quantile(spents_PRC, UPPER, axis=0), UPPER),
+            )
+            self._first.clear()
+
+
 class EffortMeter:
     """`push` P pictures of one size in decode order; `restart` where the stream breaks."""
 
@@ -113,11 +162,14 @@ class EffortMeter:
     def restart(self) -> None:
         """Nothing is known of what is usual."""
         self._newest: deque[tuple[float, np.ndarray]] = deque()
-        self._first: list[tuple[np.ndarray, np.ndarray]] = []
+        self._usual, self._after_key = _Usual(), _Usual()
+        self._first_speeds: list[np.ndarray] = []
+        self._speed: _Quantile | None = None
         self._num_seen = 0
 
-    def push(self, grids: BlockGrids, step_s: float, passed_s: float | None = None) -> Effort:
-        """`step_s`: seconds since the picture that it refers to. `passed_s`: since the one pushed before; the same by default."""
+    def push(self, grids: BlockGrids, step_s: float, passed_s: float | None = None, *, since_key_s: float = math.inf) -> Effort:
+        """`step_s`: seconds since the picture that it refers to. `passed_s`: since the one pushed before; the same by default. `since_key_s`:
+        since the newest intra picture."""
         assert grids.vectors is not None, "expected a parser that reads vectors"
         passed_s = step_s if passed_s is None else passed_s
         intra_RC = grids.intra
@@ -125,7 +177,8 @@ class EffortMeter:
         speed_RC2 = vectors_RC2 / np.float32(QUARTER_PEL * step_s)
         spent_RC = np.where(intra_RC, 0.0, grids.levels * np.exp2((grids.qp - np.float32(QP_REFERENCE)) / np.float32(QP_STEP)))
         # in flat parts an encoder picks any vector, and the same for neighbours: only those beside coefficients are sure
-        sure_RC2 = np.where((grids.levels > 0)[..., None], speed_RC2, 0.0)
+        share_RC = np.minimum(1, MOST_SPEED / np.maximum(np.hypot(*np.moveaxis(speed_RC2, 2, 0)), MOST_SPEED))
+        sure_RC2 = np.where((grids.levels > 0)[..., None], speed_RC2 * share_RC[..., None], 0.0)
         grids_5RC = np.stack([*np.moveaxis(speed_RC2, 2, 0), spent_RC, *np.moveaxis(sure_RC2, 2, 0)])
         parts_5RC = np.stack([_around(grid_RC) for grid_RC in grids_5RC])
         if self._newest and self._newest[-1][1].shape != parts_5RC.shape:
@@ -135,7 +188,11 @@ class EffortMeter:
         _, _, steady_RC, sure_x_RC, sure_y_RC = self._mean(STEADY_S, STEADY_LEAST)
         while len(self._newest) >= STEADY_LEAST and sum(each[0] for each in self._newest) >= STEADY_S:
             self._newest.popleft()
-        return self._compare(np.hypot(x_RC, y_RC), mean_RC, np.hypot(sure_x_RC, sure_y_RC), steady_RC, passed_s)
+        speed_RC, sure_RC = np.hypot(x_RC, y_RC), np.hypot(sure_x_RC, sure_y_RC)
+        self._num_seen += 1
+        effort = self._compare(speed_RC, mean_RC, sure_RC, steady_RC, is_after_key=since_key_s <= AFTER_KEY_S)
+        self._learn(speed_RC, mean_RC, passed_s, is_after_key=since_key_s <= AFTER_KEY_S)
+        return effort
 
     def _mean(self, seconds: float, least: int) -> np.ndarray:
         """Of the newest pictures."""
@@ -149,57 +206,50 @@ class EffortMeter:
         return mean_5RC
 
     def _compare(
-        self, speed_RC: np.ndarray, spent_RC: np.ndarray, sure_RC: np.ndarray, steady_RC: np.ndarray, passed_s: float
+        self, speed_RC: np.ndarray, spent_RC: np.ndarray, sure_RC: np.ndarray, steady_RC: np.ndarray, *, is_after_key: bool
     ) -> Effort:
-        self._num_seen += 1
-        if self._num_seen <= START_PICTURES:
-            self._begin(speed_RC, spent_RC)
+        if self._speed is None or not self._usual.is_known:
             nothing_RC = np.zeros_like(spent_RC)
-            return Effort(nothing_RC, nothing_RC, SteadyEffort(nothing_RC, nothing_RC, 0.0))
-        spread_RC = (self._upper.now_RC - self._median.now_RC) / np.float32(NORMAL_UPPER)
-        typical = float(np.median(spread_RC))
-        spread_RC = np.maximum(spread_RC, LEAST_SPREAD_SHARE * typical + LEAST_SPREAD).astype(np.float32)
+            first_RC = sure_RC if self._num_seen >= STEADY_LEAST else nothing_RC
+            return Effort(nothing_RC, nothing_RC, _steady(first_RC, np.full_like(spent_RC, LEAST_SPEED), nothing_RC))
         least_RC = np.maximum(LEAST_SPEED, SPEED_RATIO * self._speed.now_RC)
-        deviations_RC = (spent_RC - self._median.now_RC) / spread_RC
+        deviations_RC = (spent_RC - self._usual.median) / self._usual.spread()
         deviations_RC -= max(0.0, float(np.median(deviations_RC)))
-        steady = _steady(sure_RC, least_RC, self._above(steady_RC, spread_RC))
-        effort = Effort(*_strengths(speed_RC, least_RC, deviations_RC), steady)
+        usual = self._after_key if is_after_key and self._after_key.is_known else self._usual
+        return Effort(
+            moving=np.clip(speed_RC / least_RC - 1, 0, 1).astype(np.float32),
+            spent=np.clip(deviations_RC / LEAST_DEVIATIONS - 1, 0, 1).astype(np.float32),
+            steady=_steady(sure_RC, least_RC, _above(steady_RC, usual)),
+        )
+
+    def _learn(self, speed_RC: np.ndarray, spent_RC: np.ndarray, passed_s: float, *, is_after_key: bool) -> None:
         step = np.float32(min(MOST_STEP, max(RATE_PER_S * passed_s, 1 / self._num_seen)))
-        self._median.learn(spent_RC, step * spread_RC)
-        self._upper.learn(spent_RC, step * spread_RC)
-        self._speed.learn(speed_RC, step * np.maximum(self._speed.now_RC, 1.0))
-        return effort
-
-    def _above(self, spent_RC: np.ndarray, spread_RC: np.ndarray) -> np.ndarray:
-        """Deviations above the usual, where the usual rises with the picture as a whole, by a factor or by as much everywhere."""
-        usual_RC = np.maximum(self._median.now_RC, 0)
-        ratio = max(1.0, float(np.median((spent_RC + LEAST_SPREAD) / (usual_RC + LEAST_SPREAD))))
-        rise = max(0.0, float(np.median(spent_RC - usual_RC)))
-        above_RC: np.ndarray = (spent_RC - np.maximum(ratio * usual_RC, usual_RC + rise)) / (ratio * spread_RC)
-        return above_RC
-
-    def _begin(self, speed_RC: np.ndarray, spent_RC: np.ndarray) -> None:
-        """One more of the first pictures; with the last of them the running quantiles start."""
-        self._first.append((speed_RC, spent_RC))
-        if len(self._first) < START_PICTURES:
+        self._usual.learn(spent_RC, step)
+        if is_after_key:
+            self._after_key.learn(spent_RC, np.float32(MOST_STEP))
+        if self._speed is not None:
+            self._speed.learn(speed_RC, step * np.maximum(self._speed.now_RC, 1.0))
             return
-        speeds_PRC, spents_PRC = (np.stack(each) for each in zip(*self._first, strict=True))
-        self._median = _Quantile(np.quantile(spents_PRC, MEDIAN, axis=0), MEDIAN)
-        self._upper = _Quantile(np.quantile(spents_PRC, UPPER, axis=0), UPPER)
-        self._speed = _Quantile(np.quantile(speeds_PRC, BUSY, axis=0), BUSY)
-        self._first.clear()
+        self._first_speeds.append(speed_RC)
+        if len(self._first_speeds) >= START_PICTURES:
+            self._speed = _Quantile(np.quantile(np.stack(self._first_speeds), BUSY, axis=0), BUSY)
+            self._first_speeds.clear()
 
 
-def _strengths(speed_RC: np.ndarray, least_RC: np.ndarray, deviations_RC: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Of motion and of what is spent."""
-    moving_RC = np.clip(speed_RC / least_RC - 1, 0, 1).astype(np.float32)
-    spent_RC = np.clip(deviations_RC / LEAST_DEVIATIONS - 1, 0, 1).astype(np.float32)
-    return moving_RC, spent_RC
+def _above(spent_RC: np.ndarray, usual: _Usual) -> np.ndarray:
+    """Deviations above the usual, where the usual rises with the picture as a whole, by a factor or by as much everywhere."""
+    usual_RC = np.maximum(usual.median, 0)
+    ratio = max(1.0, float(np.median((spent_RC + LEAST_SPREAD) / (usual_RC + LEAST_SPREAD))))
+    rise = max(0.0, float(np.median(spent_RC - usual_RC)))
+    above_RC: np.ndarray = (spent_RC - np.maximum(ratio * usual_RC, usual_RC + rise)) / (ratio * usual.spread())
+    return above_RC
 
 
 def _steady(speed_RC: np.ndarray, least_RC: np.ndarray, deviations_RC: np.ndarray) -> SteadyEffort:
-    moving_RC, spent_RC = _strengths(speed_RC, least_RC, deviations_RC)
-    peak = max(_strongest(moving_RC) / ACTIVE_MOVING, _strongest(spent_RC) / ACTIVE_SPENT)
+    moving_RC = np.clip(speed_RC / least_RC - 1, 0, 1).astype(np.float32)
+    spent_RC = np.clip((deviations_RC - STEADY_DEVIATIONS) / (STEADY_MOST - STEADY_DEVIATIONS), 0, 1).astype(np.float32)
+    counted_RC = np.clip(deviations_RC, 0, MOST_DEVIATIONS)
+    peak = max(_strongest(moving_RC) / ACTIVE_MOVING, _strongest(counted_RC) / ACTIVE_SPENT)
     strength_RC: np.ndarray = np.maximum(moving_RC, spent_RC)
     return SteadyEffort(strength_RC, _score(strength_RC, speed_RC, deviations_RC), peak)
 

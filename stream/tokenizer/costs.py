@@ -11,8 +11,7 @@ import numpy as np
 
 from stream.errors import SettingsError
 
-COSTS = ("excess", "bytes", "log", "complexity")
-"""`excess` is what slice data tells (`stream.codec.effort`), not the size."""
+COSTS = ("bytes", "log", "complexity")
 QP_STEP = 6.0
 """The quantiser step doubles every 6 QP (H.264 8.5.9)."""
 QP_REFERENCE = 26.0

@@ -67,11 +67,13 @@ def plan(settings: TokenizerSettings, picture_wh: tuple[int, int]) -> CanvasPlan
     planned = replace(
         settings, max_pixels=max_pixels, canvases_per_group=num_canvases, source_frames=num_frames, t_max_s=t_max_s
     )
-    limits = tuple(_limits(planned, tokens, span_s)) if settings.t_still_s is not None and settings.quota is None else ()
+    limits = (
+        tuple(_limits(settings, planned, tokens, span_s)) if settings.t_still_s is not None and settings.quota is None else ()
+    )
     return CanvasPlan(planned, tokens, blocks + _run_tokens(), span_s, limits)
 
 
-def _limits(planned: TokenizerSettings, tokens: int, span_s: float) -> Iterator[PlanLimit]:
+def _limits(asked: TokenizerSettings, planned: TokenizerSettings, tokens: int, span_s: float) -> Iterator[PlanLimit]:
     rate, t_max_s = planned.token_rate, planned.t_max_s
     assert t_max_s is not None, "expected a planned span"
     size = f"groups of {tokens} tokens ({planned.canvases_per_group} canvases of at most {planned.max_pixels:,} pixels)"
@@ -80,7 +82,9 @@ def _limits(planned: TokenizerSettings, tokens: int, span_s: float) -> Iterator[
             f"{size} every {t_max_s:g} s (t_max_s) are {tokens / t_max_s:.0f} tokens/s, above token_rate {rate:g}",
             f"set t_max_s above {span_s:.1f}, or token_rate {tokens / t_max_s:.0f}, or fewer or smaller canvases",
         )
-    elif span_s < planned.t_min_s:
+    elif span_s < planned.t_min_s and (
+        asked.max_pixels or asked.canvases_per_group
+    ):  # a small picture is no mistake of anybody's
         yield PlanLimit(
             f"{size} every {planned.t_min_s:g} s (t_min_s) are {tokens / planned.t_min_s:.0f} tokens/s, below token_rate {rate:g}",
             f"set t_min_s below {span_s:.1f}, or token_rate {tokens / planned.t_min_s:.0f}, or more or larger canvases",

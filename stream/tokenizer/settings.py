@@ -97,7 +97,7 @@ class TokenizerSettings:
                 raise SettingsError(f"tokenizer.{name}: expected a number of at least {low}, got {value!r}")
             if name in _WHOLE and value != int(value):
                 raise SettingsError(f"tokenizer.{name}: expected a whole number, got {value!r}")
-        for name, allowed in (("cost", COSTS), ("policy", POLICIES), ("evidence", EVIDENCE), ("anchor", ANCHORS)):
+        for name, allowed in (("cost", ("excess", *COSTS)), ("policy", POLICIES), ("evidence", EVIDENCE), ("anchor", ANCHORS)):
             if getattr(self, name) not in allowed:
                 raise SettingsError(f"tokenizer.{name}: expected one of {', '.join(allowed)}, got {getattr(self, name)!r}")
         if self.t_max_s is not None and self.t_max_s < self.t_min_s:
