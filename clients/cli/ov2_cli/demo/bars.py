@@ -35,10 +35,11 @@ def cost_bars(state: State, width: int = 96) -> Text:
 
 
 def token_bars(state: State, width: int = 96) -> Text:
-    """Bars of tokens per second: those of a group over the whole of its span."""
+    """Bars of tokens per second: those of a group over the whole of its span. A full bar is the most that is in view, at least the
+    token rate."""
     columns = _columns(state, width)
     groups = [_group_at(state.groups, begin_s + BIN_S / 2) for begin_s, _, _ in columns]
-    highest = max((tokens_per_s([group]) for group in groups if group is not None), default=0.0)
+    highest = max([state.token_rate or 0.0, *(tokens_per_s([group]) for group in groups if group is not None)])
     text = Text()
     for (_, _, is_cut), group in zip(columns, groups, strict=True):
         if group is None:
@@ -51,7 +52,7 @@ def token_bars(state: State, width: int = 96) -> Text:
 
 def tokens_told(state: State) -> Text:
     """Mean rates beside the one that was asked for, in the colours of the bars."""
-    text = Text("tokens per second of each group")
+    text = Text("tokens per second")
     for name, is_active, style in (("active", True, ACTIVE_STYLE), ("still", False, STILL_STYLE)):
         groups = [group for group in state.groups if group["active"] == is_active]
         if groups:
