@@ -135,6 +135,7 @@ class Camera:
             frame_age_ms=self._age_ms(),
             num_groups=self.feed.num_groups,
             tokens_per_s=self.feed.tokens_per_s,
+            token_rate=self.feed.token_rate,
             bins=history.bins(),
             groups=list(history.groups),
         )

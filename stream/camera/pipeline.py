@@ -87,6 +87,11 @@ class CameraPipeline:
         """Mean LLM tokens per second of stream."""
         return round(self._tokenizer.stats.tokens_per_s, 1)
 
+    @property
+    def token_rate(self) -> float:
+        """What was asked for."""
+        return self._tokenizer.settings.token_rate
+
     def figures(self) -> dict[str, float | None]:
         """Mean seconds per group, tokens per second of stream, seconds in the session."""
         stats = self._tokenizer.stats

@@ -23,12 +23,13 @@ class CameraStatus(BaseModel):
 
 class CameraTimeline(BaseModel):
     """The last minutes of a camera. `bins`: (media seconds of its beginning, bytes) per half second, keyframes left out.
-    `media_s` and `wall_s` belong to the newest packet; None before the first."""
+    `media_s` and `wall_s` belong to the newest packet; None before the first. `token_rate`: the tokenizer's setting."""
 
     media_s: float | None
     wall_s: float | None
     frame_age_ms: float | None
     num_groups: int
     tokens_per_s: float
+    token_rate: float
     bins: list[tuple[float, int]]
     groups: list[GroupMark]

@@ -36,6 +36,7 @@ def test_tokenize_prints_one_json_line_per_group_and_saves_pictures(film: Path, 
     assert all(set(line) == keys for line in lines)
     assert lines[-1]["closed_by"] == "end"
     assert len(list(tmp_path.glob("group_*.png"))) == len(lines)
+    assert (tmp_path / "tokens.png").read_bytes().startswith(b"\x89PNG")
 
 
 def test_tokenizing_twice_gives_the_same_hashes(film: Path) -> None:

@@ -216,6 +216,8 @@ def test_a_timeline_tells_costs_and_cuts_and_the_canvases_are_a_picture(start: S
     assert all(spent > 0 for _, spent in timeline["bins"])
     assert timeline["num_groups"] == len(timeline["groups"])
     assert timeline["groups"][-1]["closed_by"] == "end"
+    assert all(group["active"] == (group["canvases"] > 1) for group in timeline["groups"])
+    assert timeline["token_rate"] == 60.0
     png = service.get("/v1/cameras/front/canvases.png")
     assert (png.headers["content-type"], png.content[:8]) == ("image/png", b"\x89PNG\r\n\x1a\n")
     assert service.get("/v1/cameras/late/timeline").json()["media_s"] is None

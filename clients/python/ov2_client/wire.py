@@ -34,7 +34,8 @@ class CameraStatus:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Timeline:
     """The last minutes of a camera. `bins`: (stream seconds of its beginning, bytes) per half second, keyframes left out.
-    `groups`: start_s, end_s, closed_by, canvases, llm_tokens of each. `media_s` and `wall_s` belong to the newest packet."""
+    `groups`: start_s, end_s, closed_by, active, canvases, llm_tokens of each. `media_s` and `wall_s` belong to the newest packet.
+    `token_rate`: that of the tokenizer's settings; None from a service that does not tell."""
 
     media_s: float | None
     wall_s: float | None
@@ -43,6 +44,7 @@ class Timeline:
     tokens_per_s: float
     bins: tuple[tuple[float, int], ...]
     groups: tuple[dict[str, Any], ...]
+    token_rate: float | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
