@@ -5,8 +5,8 @@ In: nothing. Out: tokenizer settings by the name of their row.
 Policies differ in the evidence that blocks compete by, decoded with its weights or coded, and in how blocks are chosen from it. All else is one
 for all of them (`SAME`): the preset `activity`, whose groups follow packets and not what is shown, with canvases of the published size and
 every frame open to be shown. How many canvases a group earns is left out of the comparison: where any block at all is active it earns all it
-may, so that everybody fills the same ones. Each runs with four canvases per group, where there is room for most of what moves, and with
-`one P-canvas` (two per group), where blocks compete.
+may, so that everybody fills the same ones. Each runs with four canvases per group at 200 tokens per second, where there is room for most of
+what moves, and with `one P-canvas` (two per group) at 100, where blocks compete; groups are about equally long.
 
 Presets keep their canvases as earned and their sizes as planned, and spend what they spend; `activity` also runs with the other evidence, and
 each of these once more at the token rate that costs as much as `published` does on the same film.
@@ -34,8 +34,10 @@ EVIDENCE: dict[str, Given] = {
 }
 CHOICES = {"stratified": "stratified", "topk": "readiness"}
 """Name here -> the tokenizer's `policy`."""
-ROOM = {"": 4, ", one P-canvas": 2}
-"""Name here -> canvases of a group."""
+ROOM: dict[str, Given] = {
+    "": {"canvases_per_group": 4, "token_rate": 200.0},
+    ", one P-canvas": {"canvases_per_group": 2, "token_rate": 100.0},
+}
 FIRST = "motion+residual, stratified"
 UNIFORM = "uniform frames"
 PUBLISHED = "preset published"
@@ -50,8 +52,8 @@ AS_DEAR = ", as dear as published"
 def policies() -> dict[str, Given]:
     """Every policy by name."""
     return {
-        f"{evidence}, {choice}{room}": {**SAME, **EVIDENCE[evidence], "policy": CHOICES[choice], "canvases_per_group": canvases}
-        for room, canvases in ROOM.items()
+        f"{evidence}, {choice}{room}": {**SAME, **EVIDENCE[evidence], **ROOM[room], "policy": CHOICES[choice]}
+        for room in ROOM
         for choice in CHOICES
         for evidence in EVIDENCE
     }
