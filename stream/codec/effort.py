@@ -50,6 +50,9 @@ LEAST_SPREAD_SHARE, LEAST_SPREAD = 0.25, 0.3
 ACTIVE_MOVING, ACTIVE_SPENT = 0.9, 1.0
 """Mean strength of 3 x 3 macroblocks that is activity."""
 STRONGEST = 0.95
+LEAST_SHARED = 1e-6
+STEADY_WEIGHT = 0.7
+"""Of steady deviations in the score, beside speed and excess of the picture itself."""
 RATE_PER_S = 0.1
 """How fast quantiles follow, in deviations per second."""
 MOST_STEP = 1 / START_PICTURES
@@ -79,9 +82,9 @@ class Effort:
 
 @dataclass(frozen=True, slots=True)
 class SteadyEffort:
-    """`strength` float32 [R, C] in [0, 1]: of motion, or of what is spent. `score` float32 [R, C] in [0, 1]: how much of either, for those who
-    compare macroblocks. `peak`: the strongest neighbourhood of 3 x 3 macroblocks: 1 and more is activity, which scattered noise never is
-    (docs/activity.md)."""
+    """`strength` float32 [R, C] in [0, 1]: of motion, or of what is spent. `score` float32 [R, C] in [0, 1]: for those who compare macroblocks,
+    zero where none is at work. `peak`: the strongest neighbourhood of 3 x 3 macroblocks: 1 and more is activity, which scattered noise never
+    is (docs/activity.md)."""
 
     strength: np.ndarray
     score: np.ndarray
@@ -135,7 +138,8 @@ class EffortMeter:
         _, _, steady_RC, sure_x_RC, sure_y_RC = self._mean(STEADY_S, STEADY_LEAST)
         while len(self._newest) >= STEADY_LEAST and sum(each[0] for each in self._newest) >= STEADY_S:
             self._newest.popleft()
-        return self._compare(np.hypot(x_RC, y_RC), mean_RC, np.hypot(sure_x_RC, sure_y_RC), steady_RC, passed_s)
+        newest = np.hypot(parts_5RC[0], parts_5RC[1]), spent_RC
+        return self._compare(np.hypot(x_RC, y_RC), mean_RC, np.hypot(sure_x_RC, sure_y_RC), steady_RC, passed_s, newest)
 
     def _mean(self, seconds: float, least: int) -> np.ndarray:
         """Of the newest pictures."""
@@ -149,8 +153,15 @@ class EffortMeter:
         return mean_5RC
 
     def _compare(
-        self, speed_RC: np.ndarray, spent_RC: np.ndarray, sure_RC: np.ndarray, steady_RC: np.ndarray, passed_s: float
+        self,
+        speed_RC: np.ndarray,
+        spent_RC: np.ndarray,
+        sure_RC: np.ndarray,
+        steady_RC: np.ndarray,
+        passed_s: float,
+        newest: tuple[np.ndarray, np.ndarray],
     ) -> Effort:
+        """`newest`: speed and coefficients of the picture itself."""
         self._num_seen += 1
         if self._num_seen <= START_PICTURES:
             self._begin(speed_RC, spent_RC)
@@ -162,7 +173,8 @@ class EffortMeter:
         least_RC = np.maximum(LEAST_SPEED, SPEED_RATIO * self._speed.now_RC)
         deviations_RC = (spent_RC - self._median.now_RC) / spread_RC
         deviations_RC -= max(0.0, float(np.median(deviations_RC)))
-        steady = _steady(sure_RC, least_RC, self._above(steady_RC, spread_RC))
+        excess_RC = np.maximum(newest[1] - self._median.now_RC, 0)
+        steady = _steady(sure_RC, least_RC, self._above(steady_RC, spread_RC), (newest[0], excess_RC))
         effort = Effort(*_strengths(speed_RC, least_RC, deviations_RC), steady)
         step = np.float32(min(MOST_STEP, max(RATE_PER_S * passed_s, 1 / self._num_seen)))
         self._median.learn(spent_RC, step * spread_RC)
@@ -197,24 +209,30 @@ def _strengths(speed_RC: np.ndarray, least_RC: np.ndarray, deviations_RC: np.nda
     return moving_RC, spent_RC
 
 
-def _steady(speed_RC: np.ndarray, least_RC: np.ndarray, deviations_RC: np.ndarray) -> SteadyEffort:
+def _steady(
+    speed_RC: np.ndarray, least_RC: np.ndarray, deviations_RC: np.ndarray, newest: tuple[np.ndarray, np.ndarray]
+) -> SteadyEffort:
+    """`newest`: speed and excess of the picture itself."""
     moving_RC, spent_RC = _strengths(speed_RC, least_RC, deviations_RC)
     peak = max(_strongest(moving_RC) / ACTIVE_MOVING, _strongest(spent_RC) / ACTIVE_SPENT)
     strength_RC: np.ndarray = np.maximum(moving_RC, spent_RC)
-    return SteadyEffort(strength_RC, _score(strength_RC, speed_RC, deviations_RC), peak)
+    return SteadyEffort(strength_RC, _score(strength_RC, *newest, deviations_RC), peak)
 
 
-def _score(strength_RC: np.ndarray, speed_RC: np.ndarray, deviations_RC: np.ndarray) -> np.ndarray:
-    """Speed and deviations, each as a share of what the strongest twentieth of the macroblocks at work has."""
-    at_work_RC = strength_RC > 0
-    if not at_work_RC.any():
+def _score(strength_RC: np.ndarray, speed_RC: np.ndarray, excess_RC: np.ndarray, deviations_RC: np.ndarray) -> np.ndarray:
+    """Speed and excess of the picture itself, which say where in it something is, and not where it was; and, by less, deviations over a longer
+    time, which stand out of noise, too (docs/selection.md). Nothing where nothing is at work."""
+    if not strength_RC.any():
         return strength_RC
-    shares = [
-        np.clip(values_RC / max(float(np.quantile(values_RC[at_work_RC], STRONGEST)), 1e-6), 0, 1)
-        for values_RC in (speed_RC, deviations_RC)
-    ]
-    score_RC: np.ndarray = (strength_RC * (1 + shares[0] + shares[1]) / 3).astype(np.float32)
+    parts = _share(speed_RC) + _share(excess_RC) + np.float32(STEADY_WEIGHT) * _share(np.maximum(deviations_RC, 0))
+    score_RC: np.ndarray = (parts / np.float32(2 + STEADY_WEIGHT)).astype(np.float32)
     return score_RC
+
+
+def _share(values_RC: np.ndarray) -> np.ndarray:
+    """Of what the strongest twentieth of the macroblocks has, in [0, 1]."""
+    share_RC: np.ndarray = np.minimum(values_RC / np.float32(max(float(np.quantile(values_RC, STRONGEST)), LEAST_SHARED)), 1)
+    return share_RC
 
 
 def _strongest(values_RC: np.ndarray) -> float:
