@@ -53,6 +53,8 @@ STRONGEST = 0.95
 LEAST_SHARED = 1e-6
 STEADY_WEIGHT = 0.7
 """Of steady deviations in the score, beside speed and excess of the picture itself."""
+AREA_POWER = 0.25
+"""Of the area at work, by which a picture's scores are raised: with 1, one large picture takes all; with 0, any three of a group are as good."""
 RATE_PER_S = 0.1
 """How fast quantiles follow, in deviations per second."""
 MOST_STEP = 1 / START_PICTURES
@@ -221,11 +223,13 @@ def _steady(
 
 def _score(strength_RC: np.ndarray, speed_RC: np.ndarray, excess_RC: np.ndarray, deviations_RC: np.ndarray) -> np.ndarray:
     """Speed and excess of the picture itself, which say where in it something is, and not where it was; and, by less, deviations over a longer
-    time, which stand out of noise, too (docs/selection.md). Nothing where nothing is at work."""
+    time, which stand out of noise, too (docs/selection.md). Each is a share of the picture's own, so pictures in which more is at work are
+    given more, for they compete with others. Nothing where nothing is at work."""
     if not strength_RC.any():
         return strength_RC
     parts = _share(speed_RC) + _share(excess_RC) + np.float32(STEADY_WEIGHT) * _share(np.maximum(deviations_RC, 0))
-    score_RC: np.ndarray = (parts / np.float32(2 + STEADY_WEIGHT)).astype(np.float32)
+    weight = float(strength_RC.mean()) ** AREA_POWER / (2 + STEADY_WEIGHT)
+    score_RC: np.ndarray = (np.float32(weight) * parts).astype(np.float32)
     return score_RC
 
 
