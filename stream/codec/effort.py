@@ -54,7 +54,7 @@ LEAST_SHARED = 1e-6
 STEADY_WEIGHT = 0.7
 """Of steady deviations in the score, beside speed and excess of the picture itself."""
 AREA_POWER = 0.25
-"""Of the area at work, by which a picture's scores are raised: with 1, one large picture takes all; with 0, any three of a group are as good."""
+"""Of the area at work, by which the scores of a picture are raised: with 1 a large one takes all; with 0 any three of a group are as good."""
 RATE_PER_S = 0.1
 """How fast quantiles follow, in deviations per second."""
 MOST_STEP = 1 / START_PICTURES
