@@ -91,8 +91,8 @@ def active_masks(footage: Footage) -> np.ndarray:
         subtractor.apply(picture)
     kernel = np.ones((3, 3), np.uint8)
     in_front = (np.asarray(subtractor.apply(picture, learningRate=0) == 255, np.uint8) for picture in pictures)
-    opened = (cv2.morphologyEx(mask, cv2.MORPH_OPEN, kernel) for mask in in_front)
-    return np.stack([np.packbits(mask * (float(mask.mean()) > ACTIVE_SHARE), axis=1) for mask in opened])
+    opened = (np.asarray(cv2.morphologyEx(mask, cv2.MORPH_OPEN, kernel), bool) for mask in in_front)
+    return np.stack([np.packbits(mask & (float(mask.mean()) > ACTIVE_SHARE), axis=1) for mask in opened])
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
