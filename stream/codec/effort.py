@@ -43,8 +43,8 @@ LEAST_SPEED = 4.0
 SPEED_RATIO = 2.0
 """How many times its usual a speed has to be."""
 LEAST_DEVIATIONS = 5.0
-STEADY_DEVIATIONS, STEADY_MOST, MOST_DEVIATIONS = 2.5, 5.0, 10.0
-"""Deviations of a macroblock, over the steady time, that are just work, and that are full work; and the most that one counts."""
+MOST_DEVIATIONS = 10.0
+"""Deviations over the steady time that one macroblock counts with, at most."""
 MOST_SPEED = 16.0
 """Pixels per second that one macroblock counts with over the steady time: a single wild vector would carry its whole neighbourhood."""
 AFTER_KEY_S = 1.0
@@ -57,7 +57,14 @@ LEAST_SPREAD_SHARE, LEAST_SPREAD = 0.25, 0.3
 """Of the picture's typical spread, and levels at QP 26: where a macroblock hardly ever spends anything, one coefficient is no event."""
 ACTIVE_MOVING, ACTIVE_SPENT = 0.9, 3.2
 """Mean of 3 x 3 macroblocks that is activity: strength of what moves, deviations of what is spent."""
+FAINT, FULL = 0.75, 1.25
+"""Shares of that at which macroblocks are just at work, and fully."""
 STRONGEST = 0.95
+LEAST_SHARED = 1e-6
+STEADY_WEIGHT = 0.7
+"""Of steady deviations in the score, beside speed and excess of the picture itself."""
+AREA_POWER = 0.25
+"""Of the area at work, by which the scores of a picture are raised: with 1 a large one takes all; with 0 any three of a group are as good."""
 RATE_PER_S = 0.1
 """How fast quantiles follow, in deviations per second."""
 MOST_STEP = 1 / START_PICTURES
@@ -87,9 +94,9 @@ class Effort:
 
 @dataclass(frozen=True, slots=True)
 class SteadyEffort:
-    """`strength` float32 [R, C] in [0, 1]: of motion, or of what is spent. `score` float32 [R, C] in [0, 1]: how much of either, for those who
-    compare macroblocks. `peak`: the strongest neighbourhood of 3 x 3 macroblocks: 1 and more is activity, which scattered noise hardly ever
-    is (docs/activity.md)."""
+    """`strength` float32 [R, C] in [0, 1]: of motion, or of what is spent. `score` float32 [R, C] in [0, 1]: for those who compare
+    macroblocks, zero where none is at work. `peak`: the strongest neighbourhood of 3 x 3 macroblocks: 1 and more is activity, which scattered
+    noise hardly ever is (docs/activity.md)."""
 
     strength: np.ndarray
     score: np.ndarray
@@ -190,7 +197,8 @@ class EffortMeter:
             self._newest.popleft()
         speed_RC, sure_RC = np.hypot(x_RC, y_RC), np.hypot(sure_x_RC, sure_y_RC)
         self._num_seen += 1
-        effort = self._compare(speed_RC, mean_RC, sure_RC, steady_RC, is_after_key=since_key_s <= AFTER_KEY_S)
+        usual = self._after_key if since_key_s <= AFTER_KEY_S and self._after_key.is_known else self._usual
+        effort = self._compare(speed_RC, mean_RC, self._steady(usual, sure_RC, steady_RC, np.hypot(*parts_5RC[:2]), spent_RC))
         self._learn(speed_RC, mean_RC, passed_s, is_after_key=since_key_s <= AFTER_KEY_S)
         return effort
 
@@ -205,22 +213,28 @@ class EffortMeter:
         mean_5RC: np.ndarray = np.stack(chosen).mean(0, dtype=np.float32)
         return mean_5RC
 
-    def _compare(
-        self, speed_RC: np.ndarray, spent_RC: np.ndarray, sure_RC: np.ndarray, steady_RC: np.ndarray, *, is_after_key: bool
-    ) -> Effort:
+    def _compare(self, speed_RC: np.ndarray, spent_RC: np.ndarray, steady: SteadyEffort) -> Effort:
         if self._speed is None or not self._usual.is_known:
             nothing_RC = np.zeros_like(spent_RC)
-            first_RC = sure_RC if self._num_seen >= STEADY_LEAST else nothing_RC
-            return Effort(nothing_RC, nothing_RC, _steady(first_RC, np.full_like(spent_RC, LEAST_SPEED), nothing_RC))
-        least_RC = np.maximum(LEAST_SPEED, SPEED_RATIO * self._speed.now_RC)
+            return Effort(nothing_RC, nothing_RC, steady)
         deviations_RC = (spent_RC - self._usual.median) / self._usual.spread()
         deviations_RC -= max(0.0, float(np.median(deviations_RC)))
-        usual = self._after_key if is_after_key and self._after_key.is_known else self._usual
         return Effort(
-            moving=np.clip(speed_RC / least_RC - 1, 0, 1).astype(np.float32),
+            moving=np.clip(speed_RC / _least_speed(self._speed) - 1, 0, 1).astype(np.float32),
             spent=np.clip(deviations_RC / LEAST_DEVIATIONS - 1, 0, 1).astype(np.float32),
-            steady=_steady(sure_RC, least_RC, _above(steady_RC, usual)),
+            steady=steady,
         )
+
+    def _steady(
+        self, usual: _Usual, sure_RC: np.ndarray, steady_RC: np.ndarray, speed_RC: np.ndarray, spent_RC: np.ndarray
+    ) -> SteadyEffort:
+        """`sure_RC`, `steady_RC`: speed and coefficients over the longer time; `speed_RC`, `spent_RC`: of the picture itself."""
+        if self._speed is None or not usual.is_known:
+            nothing_RC = np.zeros_like(spent_RC)
+            moving_RC = sure_RC if self._num_seen >= STEADY_LEAST else nothing_RC
+            return _steady_effort(moving_RC, np.full_like(spent_RC, LEAST_SPEED), nothing_RC, (speed_RC, nothing_RC))
+        excess_RC = np.maximum(spent_RC - usual.median, 0)
+        return _steady_effort(sure_RC, _least_speed(self._speed), _above(steady_RC, usual), (speed_RC, excess_RC))
 
     def _learn(self, speed_RC: np.ndarray, spent_RC: np.ndarray, passed_s: float, *, is_after_key: bool) -> None:
         step = np.float32(min(MOST_STEP, max(RATE_PER_S * passed_s, 1 / self._num_seen)))
@@ -245,38 +259,45 @@ def _above(spent_RC: np.ndarray, usual: _Usual) -> np.ndarray:
     return above_RC
 
 
-def _steady(speed_RC: np.ndarray, least_RC: np.ndarray, deviations_RC: np.ndarray) -> SteadyEffort:
-    moving_RC = np.clip(speed_RC / least_RC - 1, 0, 1).astype(np.float32)
-    spent_RC = np.clip((deviations_RC - STEADY_DEVIATIONS) / (STEADY_MOST - STEADY_DEVIATIONS), 0, 1).astype(np.float32)
-    counted_RC = np.clip(deviations_RC, 0, MOST_DEVIATIONS)
-    peak = max(_strongest(moving_RC) / ACTIVE_MOVING, _strongest(counted_RC) / ACTIVE_SPENT)
-    strength_RC: np.ndarray = np.maximum(moving_RC, spent_RC)
-    return SteadyEffort(strength_RC, _score(strength_RC, speed_RC, deviations_RC), peak)
+def _least_speed(usual: _Quantile) -> np.ndarray:
+    least_RC: np.ndarray = np.maximum(LEAST_SPEED, SPEED_RATIO * usual.now_RC)
+    return least_RC
 
 
-def _score(strength_RC: np.ndarray, speed_RC: np.ndarray, deviations_RC: np.ndarray) -> np.ndarray:
-    """Speed and deviations, each as a share of what the strongest twentieth of the macroblocks at work has."""
-    at_work_RC = strength_RC > 0
-    if not at_work_RC.any():
+def _steady_effort(
+    speed_RC: np.ndarray, least_RC: np.ndarray, deviations_RC: np.ndarray, newest: tuple[np.ndarray, np.ndarray]
+) -> SteadyEffort:
+    """`newest`: speed and excess of the picture itself."""
+    moving_RC = _around(np.clip(speed_RC / least_RC - 1, 0, 1), outside=0.0)
+    spent_RC = _around(np.clip(deviations_RC, 0, MOST_DEVIATIONS), outside=0.0)
+    level_RC = np.maximum(moving_RC / np.float32(ACTIVE_MOVING), spent_RC / np.float32(ACTIVE_SPENT))
+    strength_RC: np.ndarray = np.clip((level_RC - FAINT) / (FULL - FAINT), 0, 1).astype(np.float32)
+    return SteadyEffort(strength_RC, _score(strength_RC, *newest, deviations_RC), float(level_RC.max()))
+
+
+def _score(strength_RC: np.ndarray, speed_RC: np.ndarray, excess_RC: np.ndarray, deviations_RC: np.ndarray) -> np.ndarray:
+    """Speed and excess of the picture itself, which say where in it something is, and not where it was; and, by less, deviations over a longer
+    time, which stand out of noise, too (docs/selection.md). Each is a share of the picture's own, so pictures in which more is at work are
+    given more, for they compete with others. Nothing where nothing is at work."""
+    if not strength_RC.any():
         return strength_RC
-    shares = [
-        np.clip(values_RC / max(float(np.quantile(values_RC[at_work_RC], STRONGEST)), 1e-6), 0, 1)
-        for values_RC in (speed_RC, deviations_RC)
-    ]
-    score_RC: np.ndarray = (strength_RC * (1 + shares[0] + shares[1]) / 3).astype(np.float32)
+    parts = _share(speed_RC) + _share(excess_RC) + np.float32(STEADY_WEIGHT) * _share(np.maximum(deviations_RC, 0))
+    weight = float(strength_RC.mean()) ** AREA_POWER / (2 + STEADY_WEIGHT)
+    score_RC: np.ndarray = (np.float32(weight) * parts).astype(np.float32)
     return score_RC
 
 
-def _strongest(values_RC: np.ndarray) -> float:
-    """Of all 3 x 3 macroblocks, those outside the picture as zeros: a corner has no neighbours to even its noise out."""
-    padded = np.pad(values_RC, 1)
-    rows = padded[:-2] + padded[1:-1] + padded[2:]
-    return float((rows[:, :-2] + rows[:, 1:-1] + rows[:, 2:]).max()) / 9.0
+def _share(values_RC: np.ndarray) -> np.ndarray:
+    """Of what the strongest twentieth of the macroblocks has, in [0, 1]."""
+    share_RC: np.ndarray = np.minimum(values_RC / np.float32(max(float(np.quantile(values_RC, STRONGEST)), LEAST_SHARED)), 1)
+    return share_RC
 
 
-def _around(values_RC: np.ndarray) -> np.ndarray:
-    """Mean over 3 x 3 macroblocks; at the edge, those outside count as the nearest inside. float32 [R, C]."""
-    padded = np.pad(values_RC.astype(np.float32), 1, mode="edge")
+def _around(values_RC: np.ndarray, *, outside: float | None = None) -> np.ndarray:
+    """Mean over 3 x 3 macroblocks; at the edge, those outside count as the nearest inside, or as `outside`: a corner has no neighbours to even
+    its noise out. float32 [R, C]."""
+    values_RC = values_RC.astype(np.float32)
+    padded = np.pad(values_RC, 1, mode="edge") if outside is None else np.pad(values_RC, 1, constant_values=outside)
     rows = padded[:-2] + padded[1:-1] + padded[2:]
     around: np.ndarray = (rows[:, :-2] + rows[:, 1:-1] + rows[:, 2:]) / np.float32(9.0)
     return around
