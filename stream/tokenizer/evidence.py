@@ -63,8 +63,9 @@ class Scorer:
         return BlockEvidence(self.scores(evidence, ranked_residual), active)
 
     def _coded(self, effort: SteadyEffort) -> BlockEvidence | None:
-        """By what slice data tells alone."""
+        """By what slice data tells alone. A block that is larger than what is at work in it counts all the same."""
         num_active = int(np.count_nonzero(self.sums(effort.strength) > HALF * BLOCK_PX * BLOCK_PX))
+        num_active = max(num_active, int(effort.peak >= 1.0))
         return BlockEvidence(self.sums(effort.score).astype(np.float32), num_active) if num_active else None
 
     def learn(self, evidence: FrameEvidence | SteadyEffort | None) -> None:
@@ -90,13 +91,18 @@ class Scorer:
         return scores
 
 
+def full_p_canvases(num_frames: int, settings: TokenizerSettings) -> int:
+    """All P-canvases of a group that so many frames can fill."""
+    assert settings.canvases_per_group is not None, "expected a planned number"
+    return min(settings.canvases_per_group - 1, num_frames)
+
+
 def num_p_canvases(num_active: int, num_frames: int, blocks_per_canvas: int, settings: TokenizerSettings) -> int:
     """P-canvases of a group with `num_active` active blocks in `num_frames` frames that have any.
 
     Every `still_share` of a canvas that is active earns one, the last one from a fifth of that on: encoder noise earns none, a
     door that opens one, a person who walks by all. Never more than the frames can fill.
     """
-    assert settings.canvases_per_group is not None, "expected a planned number"
-    most = min(settings.canvases_per_group - 1, num_frames)
+    most = full_p_canvases(num_frames, settings)
     share = settings.still_share * blocks_per_canvas
     return min(most, math.ceil(num_active / share - LAST_SHARE)) if share else most

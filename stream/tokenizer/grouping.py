@@ -14,7 +14,7 @@ from ov2.canvas import CanvasGroup
 from stream.codec.decode import DecodedFrame
 from stream.tokenizer.activity_partition import ActivityPartition
 from stream.tokenizer.candidates import HeldFrame, OpenBin, OpenFrames
-from stream.tokenizer.evidence import Scorer, num_p_canvases
+from stream.tokenizer.evidence import Scorer, full_p_canvases, num_p_canvases
 from stream.tokenizer.online import Span
 from stream.tokenizer.pack import pack
 from stream.tokenizer.partitions import AnyPartition
@@ -46,7 +46,10 @@ class OpenStream:
         anchor = self._anchor(bins, is_still=is_still, is_open=span is None)
         shown = [c for bin_ in bins for c in bin_.candidates if c.held.frame_id > anchor.frame_id and not is_still]
         scorer, s = self.scorer, self.settings
-        num_canvases = num_p_canvases(sum(c.evidence.num_active for c in shown), len(shown), scorer.blocks_per_canvas, s)
+        if isinstance(self.partition, ActivityPartition):  # the quota is what all of them are worth
+            num_canvases = full_p_canvases(len(shown), s)
+        else:
+            num_canvases = num_p_canvases(sum(c.evidence.num_active for c in shown), len(shown), scorer.blocks_per_canvas, s)
         scores_TRC = np.stack([np.zeros(scorer.grid, np.float32), *(c.evidence.scores for c in shown)])
         if s.source_frames:
             kept = few_frames(scores_TRC, num_canvases, s.source_frames)

@@ -20,9 +20,12 @@ SPAN_S = 3.0
 """In the middle between `t_min_s` and `t_max_s`."""
 LEAST_BLOCKS, GOOD_BLOCKS, MOST_BLOCKS = 60, 100, 190
 """Of a canvas: the least that is planned, the least at which another canvas is worth more than larger ones, and what 150,000 pixels hold."""
-SHAPES = ((4, 2), (3, 2), (2, 3))
-"""(canvases, frames of each P-canvas), the most first."""
-SMALLEST = (2, 2)
+FRAMES = 8
+"""Of each P-canvas, at most: at the same tokens fewer show less of what moves, and more no more (docs/selection.md)."""
+MANY, FEWEST = (4, 3), 2
+"""Canvases, where each of them would be a good one; and where not."""
+FEW_FRAMES = 3
+"""Of a P-canvas where the rate is low."""
 LONGEST_S, LONGEST_SPANS = 6.0, 2.0
 """`t_max_s` where it was left open: so long, and at least so many mean spans."""
 FAR = 1.25
@@ -98,15 +101,17 @@ def _limits(asked: TokenizerSettings, planned: TokenizerSettings, tokens: int, s
 
 def _shape(settings: TokenizerSettings, wanted: float) -> tuple[int, int, int]:
     """Canvases, frames of each P-canvas, and blocks of a canvas: what is open in the settings, for `wanted` tokens."""
-    shapes = [
-        (num, frames, int((wanted - _run_tokens() * (1 + (num - 1) * frames)) / num))
-        for num, frames in ((settings.canvases_per_group or num, _frames(settings, frames)) for num, frames in SHAPES)
-    ]
-    for num, frames, blocks in shapes:
-        if blocks >= GOOD_BLOCKS:
+    for planned, frames, least in (*((num, FRAMES, GOOD_BLOCKS) for num in MANY), (FEWEST, FRAMES, LEAST_BLOCKS)):
+        num, frames = settings.canvases_per_group or planned, _frames(settings, frames)
+        if (blocks := _blocks(wanted, num, frames)) >= least:
             return num, frames, min(blocks, MOST_BLOCKS)
-    num, frames = settings.canvases_per_group or SMALLEST[0], _frames(settings, SMALLEST[1])
-    return num, frames, max(LEAST_BLOCKS, min(MOST_BLOCKS, shapes[-1][2]))
+    num, frames = settings.canvases_per_group or FEWEST, _frames(settings, FEW_FRAMES)
+    return num, frames, max(LEAST_BLOCKS, min(MOST_BLOCKS, _blocks(wanted, num, frames)))
+
+
+def _blocks(wanted: float, num_canvases: int, num_frames: int) -> int:
+    """Of a canvas, where the group is to have `wanted` tokens."""
+    return int((wanted - _run_tokens() * (1 + (num_canvases - 1) * num_frames)) / num_canvases)
 
 
 def _frames(settings: TokenizerSettings, planned: int) -> int:
