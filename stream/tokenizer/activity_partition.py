@@ -86,8 +86,9 @@ class ActivityPartition:
 
     @property
     def is_active(self) -> bool:
-        """Whether something was active in the open group so far."""
-        return any(each.is_active for each in self._bins) or any(each.is_active for each in self._raw[-1 - self._smooth :])
+        """Whether the open group is one of activity so far: such a group does not stay open over `num_calm` still bins."""
+        newest = any(each.is_active for each in self._raw[-1 - self._smooth :])
+        return newest or any(each.is_active for each in self._bins[-self.rule.num_calm :])
 
     @property
     def open_cost(self) -> float:

@@ -5,7 +5,8 @@ the next group. A function of these alone: it gives the same groups whether it i
 
 A spell of activity ends when nothing was active for `num_calm` bins. Of the still bins between two spells groups of up to `num_still` bins are
 made (up to twice as many while a keyframe is waited for), the last of which ends right before the next spell. The first group of a spell has
-`num_min` or `num_min` + 1 bins, so that what began is shown soon; those after it are cut by the quota as `GroupRule` says.
+`num_min` or `num_min` + 1 bins, so that what began is shown soon; those after it are cut by the quota as `GroupRule` says. Where less than `num_min` bins of a spell are left after a cut, they belong to the
+still group behind them.
 """
 
 from __future__ import annotations
@@ -61,7 +62,7 @@ class ActivityRule:
     def next_group(self, bins: Sequence[ActivityBin], num_still_before: int, *, at_end: bool) -> Cut | None:
         """The group that begins with `bins[0]`, None while more has to be known. `num_still_before`: still bins in a row right before it, at
         least `num_calm` at the beginning of a stream."""
-        first = next((index for index, each in enumerate(bins) if each.is_active), len(bins))
+        first = _next_active(bins, 0)
         num_still = num_still_before + first
         if first and num_still >= self.num_calm:
             return self._still(bins, first, at_end=at_end)
@@ -89,7 +90,9 @@ class ActivityRule:
             if is_onset and index + 1 == self.groups.num_min:
                 return self._onset(bins, total, at_end=at_end)
             if index - last_active >= self.num_calm:
-                return Cut(max(last_active, self.groups.num_min - 1), "still", is_active=True)
+                if last_active + 1 < self.groups.num_min:  # the tail of what the group before has shown
+                    return self._still(bins, _next_active(bins, last_active + 1), at_end=at_end)
+                return Cut(last_active, "still", is_active=True)
             if self.groups.triggers(index + 1, total, each.quota):
                 needed = min(self.groups.num_max - 1, index + self.groups.reach)
                 if needed >= len(bins) and not at_end:
@@ -115,3 +118,8 @@ class ActivityRule:
             return bins[end].cost, not follows_key, abs(end - trigger)
 
         return min(range(low, high + 1), key=order)
+
+
+def _next_active(bins: Sequence[ActivityBin], begin: int) -> int:
+    """Index of the first active bin from `begin` on; their number where there is none."""
+    return next((index for index in range(begin, len(bins)) if bins[index].is_active), len(bins))
