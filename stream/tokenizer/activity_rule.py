@@ -3,10 +3,10 @@
 In: bins, each with its cost, whether something was active in it, whether a keyframe came in it, and the quota in force when it was final. Out:
 the next group. A function of these alone: it gives the same groups whether it is asked at every bin or once for a whole recording.
 
-A spell of activity ends when nothing was active for `num_calm` bins. Of the still bins between two spells groups of up to `num_still` bins are
-made (up to twice as many while a keyframe is waited for), the last of which ends right before the next spell. The first group of a spell has
-`num_min` or `num_min` + 1 bins, so that what began is shown soon; those after it are cut by the quota as `GroupRule` says. Where less than `num_min` bins of a spell are left after a cut, they belong to the
-still group behind them.
+A spell of activity ends when nothing was active for `num_calm` bins. Of the still bins between two spells groups of up to `num_still` bins
+are made (up to twice as many while a keyframe is waited for), the last of which ends right before the next spell. The first group of a
+spell has `num_min` or `num_min` + 1 bins, so that what began is shown soon; those after it are cut by the quota as `GroupRule` says. Where
+less than `num_min` bins of a spell are left after a cut, they belong to the still group behind them.
 """
 
 from __future__ import annotations
