@@ -33,7 +33,8 @@ class CanvasGroup:
     - `runs`: (media seconds, number of blocks) of every stretch of blocks that come from one source frame, in order; the
       blocks add up to P / 4.
     - `start_s`, `end_s`: media seconds covered; `wall_s`: UTC epoch seconds of `end_s`.
-    - `closed_by`: quota, max_span, discontinuity, forced, end, or `open` for a peek.
+    - `closed_by`: quota, max_span, onset (a still group before something that begins, or the first of that), still (what went on is over),
+      discontinuity, forced, end, or `open` for a peek. `is_active`: something happened in it, as far as anybody looked.
 
     Raises `CanvasError` when the parts do not fit together.
     """
@@ -47,6 +48,7 @@ class CanvasGroup:
     wall_s: float
     closed_by: str
     cost: float = 0.0
+    is_active: bool = True
 
     def __post_init__(self) -> None:
         shape = self.canvases.shape

@@ -17,7 +17,7 @@ MEDIA_CLOCK_HZ = 90_000
 """Ticks per second of the media clock, RTP's clock for video (RFC 6184 5.1). Times from any container are brought to it, then
 to whole milliseconds, so that a file and an RTSP camera that send the same packets give the same seconds, bit for bit."""
 
-ClosedBy = Literal["quota", "max_span", "discontinuity", "forced", "end"]
+ClosedBy = Literal["quota", "max_span", "onset", "still", "discontinuity", "forced", "end"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

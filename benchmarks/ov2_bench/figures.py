@@ -19,6 +19,8 @@ BIN_S = 0.5
 SMALL_BYTES, LARGE_BYTES = 100, 2000
 DPI = 80
 _COLOURS = {"bytes": "tab:blue", "log": "tab:orange", "complexity": "tab:green", "regions": "tab:red"}
+_KINDS = {"uniform": "0.6", "preset": "tab:blue", "coded": "tab:orange"}
+"""Colour of a policy by a part of its name, the first that is found."""
 
 
 def save_f1(table: Mapping[str, Mapping[str, Row]], path: Path) -> None:
@@ -88,12 +90,13 @@ def _moving_bins(world: World) -> Any:
 
 def save_coverage(table: Mapping[str, Row], path: Path) -> None:
     """Coverage of every policy, as bars."""
-    figure, axes = _figure(7, 0.45 * len(table) + 1)
+    figure, axes = _figure(8, 0.3 * len(table) + 1)
     names = list(table)[::-1]
     values = [100 * (table[name]["coverage"] or 0.0) for name in names]
-    bars = axes.barh(names, values, color=["0.6" if "uniform" in name else "tab:green" for name in names])
+    colours = [next((colour for part, colour in _KINDS.items() if part in name), "tab:green") for name in names]
+    bars = axes.barh(names, values, color=colours)
     axes.bar_label(bars, fmt="%.1f", padding=3)
-    axes.set_xlabel("moving actors' pixels that were shown, %")
+    axes.set_xlabel("moving pixels that were shown, %")
     axes.set_xlim(0, max(values) * 1.12)
     _save(figure, path)
 

@@ -1,9 +1,10 @@
 """Real footage made into films as fixed cameras send them, with still stretches whose beginning and end are known.
 
-In: a short video of a fixed camera. Out: an mp4 of H.264 and its truth beside it. A film is still for `still_s` seconds, made of the
-footage's first picture with new sensor noise for every frame, then runs the footage forward; looped, the two alternate until
-`LOOPED_S` are full. In the footage something happens where OpenCV's MOG2 background subtractor, which has seen all of it before, finds
-more than `ACTIVE_SHARE` of the picture in front of the background; the still stretches are still because we made them.
+In: a short video of a fixed camera. Out: an mp4 of H.264 and its truth beside it: when something happens (.json), and where it moves
+(.npz, `moving_pixels.py`). A film is still for `still_s` seconds, made of the footage's first picture with new sensor noise for every
+frame, then runs the footage forward; looped, the two alternate until `LOOPED_S` are full. In the footage something happens where OpenCV's
+MOG2 background subtractor, which has seen all of it before, finds more than `ACTIVE_SHARE` of the picture in front of the background; the
+still stretches are still because we made them.
 """
 
 from __future__ import annotations
@@ -15,6 +16,8 @@ from fractions import Fraction
 from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+
+from ov2_bench.moving_pixels import STILL, MaskMotion, masks_beside
 
 if TYPE_CHECKING:
     import numpy as np
@@ -76,8 +79,9 @@ class Footage:
 
 
 @lru_cache(maxsize=8)
-def active_pictures(footage: Footage) -> tuple[bool, ...]:
-    """Of every picture, whether something is in front of the background."""
+def active_masks(footage: Footage) -> np.ndarray:
+    """Pixels in front of the background, of every picture that has more than `ACTIVE_SHARE` of them, none of the others: uint8
+    [pictures, height, width / 8], eight pixels a byte."""
     import cv2
     import numpy as np
 
@@ -87,7 +91,8 @@ def active_pictures(footage: Footage) -> tuple[bool, ...]:
         subtractor.apply(picture)
     kernel = np.ones((3, 3), np.uint8)
     in_front = (np.asarray(subtractor.apply(picture, learningRate=0) == 255, np.uint8) for picture in pictures)
-    return tuple(float(cv2.morphologyEx(mask, cv2.MORPH_OPEN, kernel).mean()) > ACTIVE_SHARE for mask in in_front)
+    opened = (np.asarray(cv2.morphologyEx(mask, cv2.MORPH_OPEN, kernel), bool) for mask in in_front)
+    return np.stack([np.packbits(mask & (float(mask.mean()) > ACTIVE_SHARE), axis=1) for mask in opened])
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -107,20 +112,24 @@ class RealFilm:
         )
 
     def make(self, folder: Path) -> bool:
-        """Write the film and its truth into `folder`, unless they are there; whether they had to be made."""
+        """Write the film and its truth into `folder`, unless they are there; whether something had to be made."""
+        import numpy as np
+
         from trainer.world.activity import save_activity
 
         path = folder / f"{self.name}.mp4"
-        if _recipe_of(path) == self.recipe():
+        is_filmed = _recipe_of(path) == self.recipe()
+        if is_filmed and masks_beside(path).exists():
             return False
-        flags = active_pictures(self.footage)
-        plan = self.plan(len(flags))
-        unfinished = path.with_suffix(".part.mp4")
-        self._encode(unfinished, plan)
-        unfinished.replace(path)
-        active = active_stretches([index is not None and flags[index] for index in plan], self.footage.fps)
-        duration_s = len(plan) / self.footage.fps
-        save_activity(path, active, duration_s=duration_s, truth=TRUTH, recipe=self.recipe())
+        masks = active_masks(self.footage)
+        plan, fps = self.plan(len(masks)), self.footage.fps
+        MaskMotion(masks, np.array([STILL if index is None else index for index in plan]), fps).save(path)
+        if not is_filmed:
+            unfinished = path.with_suffix(".part.mp4")
+            self._encode(unfinished, plan)
+            unfinished.replace(path)
+            active = active_stretches([index is not None and bool(masks[index].any()) for index in plan], fps)
+            save_activity(path, active, duration_s=len(plan) / fps, truth=TRUTH, recipe=self.recipe())
         return True
 
     def plan(self, num_pictures: int) -> list[int | None]:

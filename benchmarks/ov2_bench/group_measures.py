@@ -8,7 +8,8 @@ In: the groups of a film, when something happens in it, the token rate asked for
   over its span. Ten minutes are any ten minutes of the film.
 - An onset is the beginning of an active interval after a rest; it is met when its first active group starts at most `BEFORE_S`
   before it and spans at most `ONSET_SPAN_S`.
-- A still spell is a rest of at least `SPELL_S`; what the still groups whose middle lies in it took.
+- A still spell is a rest of at least `SPELL_S`; what the still groups whose middle lies in it took. Where a film has any, still tokens per
+  second and spans are those of these groups: in a shorter rest nobody knows yet that it is one.
 """
 
 from __future__ import annotations
@@ -50,6 +51,10 @@ class GroupSpan:
     def span_s(self) -> float:
         return self.end_s - self.start_s
 
+    @property
+    def middle_s(self) -> float:
+        return (self.start_s + self.end_s) / 2
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FilmTruth:
@@ -79,6 +84,8 @@ def measure(groups: Sequence[GroupSpan], truth: FilmTruth, token_rate: float) ->
     """The row of one film at one rate; None where there is nothing to measure."""
     active = [group for group in groups if truth.is_active(group)]
     still = [group for group in groups if not truth.is_active(group)]
+    if spells := truth.still_spells():
+        still = [group for group in still if any(low <= group.middle_s < high for low, high in spells)]
     row: Measures = {
         "tokens_per_s_active": _per_s(active, "tokens"),
         "tokens_per_s_still": _per_s(still, "tokens"),
@@ -91,7 +98,7 @@ def measure(groups: Sequence[GroupSpan], truth: FilmTruth, token_rate: float) ->
     row["least_active_minute"] = _round(min(minutes, default=None))
     row["largest_active_minute"] = _round(max(minutes, default=None))
     row["largest_ten_minutes"] = _round(_largest_ten_minutes(groups, truth.duration_s, token_rate))
-    row["still_spells"] = [_spell(still, low, high) for low, high in truth.still_spells()]
+    row["still_spells"] = [_spell(still, low, high) for low, high in spells]
     row["largest_still_spell_tokens_per_s"] = max((spell["tokens_per_s"] for spell in row["still_spells"]), default=None)
     return row | {"cost_per_s_active": _per_s(active, "cost"), "cost_per_s_still": _per_s(still, "cost")}
 
@@ -147,7 +154,7 @@ def _largest_ten_minutes(groups: Sequence[GroupSpan], duration_s: float, token_r
 
 
 def _spell(still: Sequence[GroupSpan], low_s: float, high_s: float) -> dict[str, float | int]:
-    inside = [group for group in still if low_s <= (group.start_s + group.end_s) / 2 < high_s]
+    inside = [group for group in still if low_s <= group.middle_s < high_s]
     tokens = sum(group.tokens for group in inside)
     return {
         "start_s": round(low_s, 2),

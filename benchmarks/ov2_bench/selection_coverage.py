@@ -1,28 +1,29 @@
 """`ov2 bench selection`: how much of what moves the chosen blocks show, at equal tokens.
 
-In: world seeds. Out: for each policy, over films of several encodings, through the whole tokenizer with all else by default:
+In: films whose moving pixels are known: yards of world seeds in several encodings, or a folder of real films. Out: for each policy, over every
+film and for each encoding or film by itself, through the whole tokenizer:
 
-- `coverage`: of all pixels of moving actors' boxes in all source frames, the share that was shown, at that frame's own time;
-- `aim`: of all pixels shown, the share that lies in such a box;
+- `coverage`: of all moving pixels in all source frames, the share that was shown, at that frame's own time;
+- `aim`: of all pixels shown, the share that moves;
 - `moments`: of the half seconds in which something moves, the share in which some frame shows at least half of what moves in it;
-- `llm_tokens`: what it cost, timestamps counted. Groups are cut by packet costs, so all policies fill the same canvases.
+- `llm_tokens`: what it cost, timestamps counted.
 
-Each policy runs at the default of four canvases per group, where there is room for most of what moves, and with `one P-canvas`
-(two canvases per group), where blocks compete. `uniform frames` shows whole frames, evenly spaced, at the default policy's tokens.
-An actor is its box in the world's state, cut at the picture's edge; it moves when the renderer would draw it differently in the
-next frame. Policies with bits need an evidence that has them, and are left out, with a word, where it has not.
-
-Shape letters: T frames, R and C block rows and columns.
+`moving_pixels.py` says what moves, `selection_policies.py` what is compared. `uniform frames` shows whole frames, evenly spaced, at the first
+policy's tokens. Policies with bits need an evidence that has them, and are left out, with a word, where it has not.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from ov2_bench.errors import RunError
 from ov2_bench.films import ENCODINGS, Encoding, Films
+from ov2_bench.groups import films_in
+from ov2_bench.moving_pixels import Motion, Truth, YardMotion, mask_motion, truth_of
+from ov2_bench.selection_policies import AS_DEAR, FIRST, PRESETS, PUBLISHED, ROOM, UNIFORM, Given, policies
 
 if TYPE_CHECKING:
     import numpy as np
@@ -31,27 +32,17 @@ if TYPE_CHECKING:
     from stream.codec.decode import DecodedFrame
     from stream.tokenizer.settings import TokenizerSettings
     from stream.units import FrameEvidence
-    from trainer.world import World
 
 FILMED = tuple(encoding for encoding in ENCODINGS if encoding.name in ("crf", "cbr", "smart"))
 SECONDS = 60.0
 MOMENT_S = 0.5
 ENOUGH = 0.5
 """Share of a frame's moving pixels that tells what moves."""
-BITS_ALONE = 1e6
-"""Weight of bits beside which motion and residual only break ties."""
-WEIGHTS: dict[str, dict[str, float]] = {
-    "motion": {"weight_motion": 1.0, "weight_residual": 0.0},
-    "residual": {"weight_motion": 0.0, "weight_residual": 1.0},
-    "motion+residual": {"weight_motion": 1.0, "weight_residual": 1.0},
-    "bits": {"weight_motion": 1.0, "weight_residual": 1.0, "weight_bits": BITS_ALONE},
-    "all": {"weight_motion": 1.0, "weight_residual": 1.0, "weight_bits": 1.0},
-}
-CHOICES = {"stratified": "stratified", "topk": "readiness"}
-"""Name here -> the tokenizer's `policy`."""
-ROOM: dict[str, dict[str, int]] = {"": {}, ", one P-canvas": {"canvases_per_group": 2}}
-DEFAULT = "motion+residual, stratified"
-UNIFORM = "uniform frames"
+LOOPED = "_looped"
+"""Ends the names of films that show another one's footage again and again."""
+EVERY = "every film"
+RATE_TRIES = 2
+"""Token rates tried until a preset is as dear as another."""
 Blocks = dict[int, "np.ndarray"]
 """Frame number -> block (row, col) [n, 2]."""
 Row = dict[str, float | int | None]
@@ -68,7 +59,6 @@ class Shown:
     num_moments: int = 0
     num_moments_told: int = 0
     llm_tokens: int = 0
-    had_bits: bool = True
 
     def row(self) -> Row:
         return {
@@ -78,32 +68,30 @@ class Shown:
             "moments": round(self.num_moments_told / max(self.num_moments, 1), 4),
         }
 
+    def __add__(self, other: Shown) -> Shown:
+        return Shown(*(getattr(self, name) + getattr(other, name) for name in self.__slots__))
 
-@dataclass(frozen=True, slots=True)
-class Truth:
-    """Pixels of moving actors in every block of every frame, `moving_px` float [T, R, C]."""
 
-    moving_px: np.ndarray
-    fps: int
+def compare(truth: Truth, blocks: Blocks, llm_tokens: int) -> Shown:
+    """What `blocks` show of a film."""
+    import numpy as np
 
-    def add_to(self, shown: Shown, blocks: Blocks) -> None:
-        """Count what `blocks` show."""
-        import numpy as np
+    from ov2.canvas import BLOCK_PX
 
-        from ov2.canvas import BLOCK_PX
-
-        moving_T = self.moving_px.sum(axis=(1, 2))
-        seen_T = np.zeros(len(moving_T))
-        for frame, rows_cols in blocks.items():
-            seen_T[frame] = self.moving_px[frame, rows_cols[:, 0], rows_cols[:, 1]].sum()
-            shown.shown_px += len(rows_cols) * BLOCK_PX**2
-        shown.moving_px += float(moving_T.sum())
-        shown.moving_shown_px += float(seen_T.sum())
-        moments_T = (np.arange(len(moving_T)) / self.fps / MOMENT_S).astype(int)
-        for moment in np.unique(moments_T[moving_T > 0]):
-            here = (moments_T == moment) & (moving_T > 0)
-            shown.num_moments += 1
-            shown.num_moments_told += bool((seen_T[here] >= ENOUGH * moving_T[here]).any())
+    moving_T = truth.moving_px.sum(axis=(1, 2))
+    seen_T = np.zeros(len(moving_T))
+    for frame, rows_cols in blocks.items():
+        seen_T[frame] = truth.moving_px[frame, rows_cols[:, 0], rows_cols[:, 1]].sum()
+    moments_T = (np.arange(len(moving_T)) / truth.fps / MOMENT_S).astype(int)
+    told_T = (moving_T > 0) & (seen_T >= ENOUGH * moving_T)
+    return Shown(
+        moving_px=float(moving_T.sum()),
+        moving_shown_px=float(seen_T.sum()),
+        shown_px=float(sum(len(rows_cols) for rows_cols in blocks.values()) * BLOCK_PX**2),
+        num_moments=len(np.unique(moments_T[moving_T > 0])),
+        num_moments_told=len(np.unique(moments_T[told_T])),
+        llm_tokens=llm_tokens,
+    )
 
 
 @dataclass(slots=True)
@@ -120,7 +108,23 @@ class Probe:
         return evidence
 
 
-def bench_selection(
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MovingFilm:
+    """A film whose moving pixels are known. Its figures are told under `name`, together with those of other films of that name."""
+
+    name: str
+    path: Path
+    motion: Motion
+    truths: dict[tuple[int, int], Truth] = field(default_factory=dict)
+
+    def truth(self, grid_rc: tuple[int, int]) -> Truth:
+        """For canvases of so many block rows and columns."""
+        if grid_rc not in self.truths:
+            self.truths[grid_rc] = truth_of(self.motion, grid_rc)
+        return self.truths[grid_rc]
+
+
+def yards(
     seeds: Sequence[int],
     folder: Path,
     *,
@@ -128,79 +132,97 @@ def bench_selection(
     encodings: Sequence[Encoding] = FILMED,
     size: tuple[int, int] = (640, 360),
     tell: Callable[[str], None] = lambda line: None,
-) -> Table:
-    """Run every policy over every film."""
+) -> Iterator[MovingFilm]:
+    """Films of every seed and encoding, made in `folder` where they are not there yet."""
     films = Films(folder=folder, seconds=seconds, width=size[0], height=size[1], tell=tell)
-    sums = {name: Shown() for name in policies()}
-    uniform = {room: Shown() for room in ROOM}
     for seed in seeds:
         for encoding in encodings:
-            path = films.path(seed, encoding)
-            truth = _truth(films.world(seed), encoding.fps, size)
-            for name, settings in policies().items():
-                if sums[name].had_bits:
-                    _run(path, settings, truth, sums[name])
-            for room, shown in uniform.items():
-                _show_uniform(truth, shown, until_tokens=sums[DEFAULT + room].llm_tokens)
-    left_out = [name for name, shown in sums.items() if not shown.had_bits]
-    if left_out:
-        tell(f"  left out, for the evidence has no bits per macroblock: {'; '.join(left_out)}")
-    sums |= {UNIFORM + room: shown for room, shown in uniform.items()}
-    return {name: shown.row() for name, shown in sums.items() if shown.had_bits}
+            motion = YardMotion(films.world(seed), encoding.fps)
+            yield MovingFilm(name=encoding.name, path=films.path(seed, encoding), motion=motion)
 
 
-def policies() -> dict[str, TokenizerSettings]:
-    """Every policy by name."""
-    from stream.tokenizer.settings import settings_from
+def real_films(folder: Path, *, only: str = "") -> Iterator[MovingFilm]:
+    """The films of a folder whose name holds `only`; looped ones only when that says so. Raises RunError without films or truth."""
+    films = [film for film in films_in(folder, only=only) if not film.name.endswith(LOOPED) or LOOPED in only]
+    if not films:
+        raise RunError(f"--only: expected a part of some film's name in {folder}, got {only!r}, which none has")
+    for film in films:
+        yield MovingFilm(name=film.name, path=film.path, motion=mask_motion(film.path))
 
+
+def bench_selection(films: Iterable[MovingFilm], *, tell: Callable[[str], None] = lambda line: None) -> dict[str, Table]:
+    """Every policy over every film: a table of every film, then one for each name."""
+    sums: dict[str, dict[str, Shown]] = {EVERY: {}}
+    without_bits: set[str] = set()
+    for film in films:
+        tell(f"  {film.path.name}")
+        for name, shown in _run_all(film).items():
+            if shown is None:
+                without_bits.add(name)
+                continue
+            for policies_shown in (sums[EVERY], sums.setdefault(film.name, {})):
+                policies_shown[name] = policies_shown.get(name, Shown()) + shown
+    if without_bits:
+        tell(f"  left out, for the evidence has no bits per macroblock: {'; '.join(sorted(without_bits))}")
     return {
-        f"{weights}, {choice}{room}": settings_from({**WEIGHTS[weights], "policy": CHOICES[choice], **ROOM[room]})
-        for room in ROOM
-        for choice in CHOICES
-        for weights in WEIGHTS
+        film: {name: shown.row() for name, shown in by_policy.items() if name not in without_bits}
+        for film, by_policy in sums.items()
     }
 
 
-def _truth(world: World, fps: int, size: tuple[int, int]) -> Truth:
-    import numpy as np
-
-    from ov2.canvas import BLOCK_PX
-    from stream.tokenizer.pack import canvas_size
-    from stream.tokenizer.settings import TokenizerSettings
-    from trainer.world.encode import num_frames
-    from trainer.world.render import is_still
-
-    width, height = canvas_size(*size, TokenizerSettings().max_pixels)
-    num = num_frames(world.duration_s, fps)
-    moving = np.zeros((num, height // BLOCK_PX, width // BLOCK_PX))
-    for frame in range(num):
-        mask = np.zeros((height, width), bool)
-        for actor in world.state_at(frame / fps).actors:
-            if not is_still(actor):
-                left, top, right, bottom = (max(0.0, side) for side in actor.box)
-                mask[round(top * height) : round(bottom * height), round(left * width) : round(right * width)] = True
-        moving[frame] = mask.reshape(height // BLOCK_PX, BLOCK_PX, width // BLOCK_PX, BLOCK_PX).sum(axis=(1, 3))
-    return Truth(moving, fps)
+def _run_all(film: MovingFilm) -> dict[str, Shown | None]:
+    """Every policy, then uniform frames, then the presets; None where bits are missing."""
+    shown: dict[str, Shown | None] = {name: _run(film, given) for name, given in policies().items()}
+    for room in ROOM:
+        if (first := shown[FIRST + room]) is not None:
+            shown[UNIFORM + room] = _uniform(film, until_tokens=first.llm_tokens)
+    as_are = {name: _run(film, given) for name, given in PRESETS.items()}
+    published = as_are[PUBLISHED]
+    for name, own in as_are.items():
+        shown[name] = own
+        if name != PUBLISHED and own is not None and published is not None:
+            shown[name + AS_DEAR] = _run_as_dear(film, PRESETS[name], own, published.llm_tokens)
+    return shown
 
 
-def _run(path: Path, settings: TokenizerSettings, truth: Truth, shown: Shown) -> None:
-    """Tokenize a film by a policy."""
+def _run(film: MovingFilm, given: Given) -> Shown | None:
+    """What a policy shows of a film; None where it needs bits that the evidence has not."""
     from stream.sources import open_source
     from stream.tokenizer.budget import num_llm_tokens
+    from stream.tokenizer.settings import settings_from
     from stream.tokenizer.tokenizer import Tokenizer
 
+    settings: TokenizerSettings = settings_from(given)
     probe = Probe()
     tokenizer = Tokenizer(settings, measure=probe)
     groups: list[CanvasGroup] = []
-    with open_source(str(path)) as packets:
+    with open_source(str(film.path)) as packets:
         for packet in packets:
             groups += tokenizer.push(packet)
             if settings.weight_bits and not all(probe.bits):
-                shown.had_bits = False
-                return
+                return None
     groups += tokenizer.flush()
-    shown.llm_tokens += sum(num_llm_tokens(group) for group in groups)
-    truth.add_to(shown, _blocks(groups))
+    return compare(film.truth(_grid_rc(groups[0])), _blocks(groups), sum(num_llm_tokens(group) for group in groups))
+
+
+def _run_as_dear(film: MovingFilm, given: Given, shown: Shown | None, llm_tokens: int) -> Shown | None:
+    """The same as `shown` at a token rate that costs about `llm_tokens`."""
+    from stream.tokenizer.settings import TokenizerSettings
+
+    rate = TokenizerSettings().token_rate
+    for _ in range(RATE_TRIES):
+        if shown is not None:
+            rate *= llm_tokens / shown.llm_tokens
+            shown = _run(film, {**given, "token_rate": rate})
+    return shown
+
+
+def _grid_rc(group: CanvasGroup) -> tuple[int, int]:
+    """Block rows and columns of a canvas."""
+    from ov2.canvas import MERGE
+
+    rows, cols = group.grid_hw
+    return rows // MERGE, cols // MERGE
 
 
 def _blocks(groups: Iterable[CanvasGroup]) -> Blocks:
@@ -214,16 +236,17 @@ def _blocks(groups: Iterable[CanvasGroup]) -> Blocks:
     return {int(frame): patches[patches[:, 0] == frame, 1:] // MERGE for frame in np.unique(patches[:, 0])}
 
 
-def _show_uniform(truth: Truth, shown: Shown, *, until_tokens: int) -> None:
+def _uniform(film: MovingFilm, *, until_tokens: int) -> Shown:
     """Whole frames, evenly spaced, as many as bring the tokens nearest to `until_tokens`."""
     import numpy as np
 
     from ov2.prompt import num_run_tokens
 
+    truth = next(iter(film.truths.values()))
     num_frames, num_rows, num_cols = truth.moving_px.shape
     whole = np.argwhere(np.ones((num_rows, num_cols), bool))
     per_frame = len(whole) + num_run_tokens(num_frames / truth.fps / 2)
-    num = max(1, min(num_frames, round((until_tokens - shown.llm_tokens) / per_frame)))
+    num = max(1, min(num_frames, round(until_tokens / per_frame)))
     frames = ((np.arange(num) + 0.5) * num_frames / num).astype(int)
-    shown.llm_tokens += sum(len(whole) + num_run_tokens(frame / truth.fps) for frame in frames)
-    truth.add_to(shown, {int(frame): whole for frame in frames})
+    llm_tokens = sum(len(whole) + num_run_tokens(frame / truth.fps) for frame in frames)
+    return compare(truth, {int(frame): whole for frame in frames}, llm_tokens)

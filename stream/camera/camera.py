@@ -119,6 +119,7 @@ class Camera:
             frame_age_ms=self._age_ms(),
             reconnects=max(0, self._supervisor.num_connections - 1),
             drops=dict(self._drops()),
+            limits=self.feed.limits(),
         )
 
     def figures(self) -> dict[str, float | None]:
@@ -134,6 +135,7 @@ class Camera:
             frame_age_ms=self._age_ms(),
             num_groups=self.feed.num_groups,
             tokens_per_s=self.feed.tokens_per_s,
+            token_rate=self.feed.token_rate,
             bins=history.bins(),
             groups=list(history.groups),
         )

@@ -42,6 +42,8 @@ SNAPSHOT_PX = 1280
 NOT_SEEN = "not seen"
 WIDEST = 3.0
 """How much longer groups get, at most, while the model is behind."""
+TOLD_FROM = 1.5
+"""Times the seconds of the window that its tokens could hold, from where that is told."""
 
 
 class CameraPipeline:
@@ -85,6 +87,11 @@ class CameraPipeline:
         """Mean LLM tokens per second of stream."""
         return round(self._tokenizer.stats.tokens_per_s, 1)
 
+    @property
+    def token_rate(self) -> float:
+        """What was asked for."""
+        return self._tokenizer.settings.token_rate
+
     def figures(self) -> dict[str, float | None]:
         """Mean seconds per group, tokens per second of stream, seconds in the session."""
         stats = self._tokenizer.stats
@@ -94,6 +101,19 @@ class CameraPipeline:
             "tokens_per_second": self.tokens_per_s,
             "session_seconds": round(window[1] - window[0], 1) if window else 0.0,
         }
+
+    def limits(self) -> list[str]:
+        """What of the settings cannot be kept, and why: sizes for the token rate, a window that the checkpoint's times cut short."""
+        plan, limits = self._tokenizer.plan, self._stream.limits
+        told = [str(limit) for limit in plan.limits] if plan is not None else []
+        rate = self._tokenizer.stats.tokens_per_s
+        if rate and limits.window_tokens / rate > TOLD_FROM * limits.window_s:
+            told.append(
+                f"the window's {limits.window_tokens} tokens would hold {limits.window_tokens / rate:.0f} s at this camera's "
+                f"{rate:.1f} tokens/s, and hold {limits.window_s:.0f} s: the checkpoint knows times up to "
+                f"{limits.max_timestamp_s:g} s (max_timestamp_s); older groups are in memory"
+            )
+        return told
 
     def seen_by_encoder(self, packet: Packet) -> tuple[float, Effort | None]:
         """Mean quantiser and effort of a packet that is pushed next; NaN and None where it is no sample, or cannot be read."""

@@ -8,7 +8,7 @@ from stream.camera.timeline import GroupMark
 
 
 class CameraStatus(BaseModel):
-    """One camera, now. `frame_age_ms` is null before the first frame."""
+    """One camera, now. `frame_age_ms` is null before the first frame. `limits`: what of its settings cannot be kept, why, and what to set."""
 
     name: str
     state: str
@@ -18,16 +18,18 @@ class CameraStatus(BaseModel):
     frame_age_ms: float | None
     reconnects: int
     drops: dict[str, int]
+    limits: list[str]
 
 
 class CameraTimeline(BaseModel):
     """The last minutes of a camera. `bins`: (media seconds of its beginning, bytes) per half second, keyframes left out.
-    `media_s` and `wall_s` belong to the newest packet; None before the first."""
+    `media_s` and `wall_s` belong to the newest packet; None before the first. `token_rate`: the tokenizer's setting."""
 
     media_s: float | None
     wall_s: float | None
     frame_age_ms: float | None
     num_groups: int
     tokens_per_s: float
+    token_rate: float
     bins: list[tuple[float, int]]
     groups: list[GroupMark]

@@ -22,11 +22,12 @@ KEPT_GROUPS = 80
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class GroupMark:
-    """A closed group in one line: media seconds, why it was cut, what it holds."""
+    """A closed group in one line: media seconds, why it was cut, whether something was active, what it holds."""
 
     start_s: float
     end_s: float
     closed_by: str
+    active: bool
     canvases: int
     llm_tokens: int
 
@@ -59,6 +60,7 @@ class History:
                 start_s=group.start_s,
                 end_s=group.end_s,
                 closed_by=group.closed_by,
+                active=group.is_active,
                 canvases=group.num_canvases,
                 llm_tokens=num_llm_tokens(group),
             )

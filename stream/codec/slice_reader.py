@@ -10,6 +10,7 @@ stand out, no more than one in `EXTRA_S`: a lamp that goes on is one picture. On
 from __future__ import annotations
 
 import math
+from typing import NamedTuple
 
 from stream.codec.codec import BlockGrids, BlockParser
 from stream.codec.codecs import codec_of
@@ -30,9 +31,17 @@ EARLY_S = 1e-3
 """A time stamp may be rounded down by so much."""
 
 
+class Sample(NamedTuple):
+    """The stream's meter; seconds since the picture that this one refers to, since the sample before, since the newest intra picture."""
+
+    meter: EffortMeter
+    step_s: float
+    passed_s: float
+    since_key_s: float
+
+
 class SliceData:
-    """Of one packet. `sample`: for one that is a sample, the stream's meter, the seconds since the picture it refers to, and since the
-    sample before."""
+    """Of one packet. `sample`: what is known of one that is a sample."""
 
     __slots__ = ("_effort", "_grids", "_parser", "_sample", "_sets", "packet")
 
@@ -41,7 +50,7 @@ class SliceData:
         packet: Packet,
         sets: tuple[bytes, ...],
         parser: BlockParser | None,
-        sample: tuple[EffortMeter, float, float] | None,
+        sample: Sample | None,
     ) -> None:
         self.packet = packet
         self._sets = sets
@@ -78,8 +87,8 @@ class SliceData:
 
     def _measure(self, grids: BlockGrids) -> None:
         if self._sample is not None and grids.is_whole and grids.vectors is not None:
-            meter, step_s, passed_s = self._sample
-            self._effort = meter.push(grids, step_s, passed_s)
+            sample = self._sample
+            self._effort = sample.meter.push(grids, sample.step_s, sample.passed_s, since_key_s=sample.since_key_s)
 
 
 class SliceReader:
@@ -117,17 +126,19 @@ class _Sampler:
     def __init__(self) -> None:
         self._meter = EffortMeter()
         self._reference_s: float | None = None
-        self._sample_s = self._extra_s = -math.inf
+        self._sample_s = self._extra_s = self._key_s = -math.inf
         self._usual_bytes = math.inf
 
-    def sample(self, packet: Packet, picture_type: str) -> tuple[EffortMeter, float, float] | None:
-        """What `SliceData` needs of a sample; None for a picture that is none."""
+    def sample(self, packet: Packet, picture_type: str) -> Sample | None:
+        """None for a picture that is none."""
         if packet.discontinuity:
             self._reference_s, self._sample_s = None, -math.inf
         if picture_type not in ("P", "I"):
             return None
         now_s, reference_s = packet.pts_s, self._reference_s
         self._reference_s = now_s
+        if picture_type == "I":
+            self._key_s = now_s
         if picture_type == "I" or reference_s is None:
             return None
         step_s = max(LEAST_STEP_S, now_s - reference_s)
@@ -135,7 +146,8 @@ class _Sampler:
         if not self._is_due(packet.size_bytes, now_s, step_s):
             return None
         self._sample_s = now_s
-        return self._meter, step_s, max(LEAST_STEP_S, passed_s) if math.isfinite(passed_s) else step_s
+        passed_s = max(LEAST_STEP_S, passed_s) if math.isfinite(passed_s) else step_s
+        return Sample(self._meter, step_s, passed_s, max(0.0, now_s - self._key_s))
 
     def _is_due(self, size_bytes: int, now_s: float, step_s: float) -> bool:
         usual = self._usual_bytes

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 import typing
-from typing import Any
+from typing import Any, ClassVar
 
 from pydantic import create_model
 
@@ -18,19 +18,24 @@ from stream.tokenizer.settings import TokenizerSettings
 
 
 class Overrides(Section):
-    """Keys of another settings class. `given` holds those that were set."""
+    """Keys of another settings class. `given` holds those that were set; null says something where the other class knows it."""
+
+    _NULLABLE: ClassVar[frozenset[str]] = frozenset()
 
     @property
     def given(self) -> dict[str, Any]:
-        return {name: value for name, value in self.model_dump(exclude_unset=True).items() if value is not None}
+        told = self.model_dump(exclude_unset=True)
+        return {name: value for name, value in told.items() if value is not None or name in self._NULLABLE}
 
 
 def _optional(name: str, settings: type[Any]) -> type[Overrides]:
     hints = typing.get_type_hints(settings)
     fields: dict[str, Any] = {field.name: (hints[field.name] | None, None) for field in dataclasses.fields(settings)}
-    return create_model(
+    made: type[Overrides] = create_model(
         name, __base__=Overrides, __doc__=f"Keys of {settings.__name__}; unset ones are the checkpoint's.", **fields
     )
+    made._NULLABLE = frozenset(name for name, hint in hints.items() if type(None) in typing.get_args(hint))
+    return made
 
 
 TokenizerOverrides: Any = _optional("TokenizerOverrides", TokenizerSettings)

@@ -224,6 +224,13 @@ def _resized(facts: Facts) -> Advice | None:
     )
 
 
+def _plan(facts: Facts) -> Advice | None:
+    if facts.load is None or not facts.load.limits:
+        return None
+    limit = facts.load.limits[0]
+    return Advice(code="token_rate_limited", severity="note", measured=limit.measured, setting=limit.remedy)
+
+
 def _round_kbps(kbps: float) -> int:
     """Two leading digits, as a menu would offer them."""
     step = 10 ** max(0, math.floor(math.log10(max(kbps, 1.0))) - 1)
@@ -245,5 +252,6 @@ RULES = (
     _rate_lie,
     _parameter_sets,
     _resized,
+    _plan,
 )
 """(facts) -> advice, or None where there is no such problem."""

@@ -22,12 +22,15 @@ from ov2.canvas import CanvasGroup
 from stream.codec.codecs import codec_of
 from stream.codec.decode import DecodedFrame, Decoder
 from stream.doctor.observe import Tell
+from stream.tokenizer.planner import CanvasPlan, plan
 from stream.tokenizer.settings import TokenizerSettings
 from stream.tokenizer.tokenizer import Tokenizer, TokenizerStats
 from stream.units import Packet
 
 READ_EVERY = 4
 """Slice data of one picture in so many is read, to see whether it can be."""
+NO_PICTURE_WH = (640, 360)
+"""What is planned for where no picture came."""
 _LOOK_EVERY = 32
 """Packets between two looks at memory, and at the progress bar."""
 _STATM = Path("/proc/self/statm")
@@ -50,7 +53,8 @@ class FrameNote:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Examination:
     """`frames` in display order; `dropped`, `unread`: by reason, as `Decoder` counts them. `tokenize_cpu_s`, `decode_cpu_s`: processor
-    time of the tokenizer and of plain decoding. `grown_bytes`: memory that tokenizing took, None where the system does not tell."""
+    time of the tokenizer and of plain decoding. `active_s`: media seconds of active groups. `grown_bytes`: memory that tokenizing took, None
+    where the system does not tell."""
 
     frames: tuple[FrameNote, ...]
     dropped: Counter[str]
@@ -58,7 +62,8 @@ class Examination:
     stats: TokenizerStats
     canvases: tuple[int, ...]
     num_blocks: int
-    settings: TokenizerSettings
+    active_s: float
+    plan: CanvasPlan
     tokenize_cpu_s: float
     decode_cpu_s: float
     grown_bytes: int | None
@@ -93,7 +98,8 @@ def examine(
         stats=tokenizer.stats,
         canvases=tuple(group.num_canvases for group in groups),
         num_blocks=sum(group.num_blocks for group in groups),
-        settings=settings,
+        active_s=sum(group.end_s - group.start_s for group in groups if group.is_active),
+        plan=tokenizer.plan or plan(settings, NO_PICTURE_WH),
         tokenize_cpu_s=tokenize_cpu_s,
         decode_cpu_s=decode_cpu_s,
         grown_bytes=grown_bytes,

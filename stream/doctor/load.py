@@ -1,7 +1,7 @@
 """What watching this stream costs: groups, tokens, processor, memory, and what a model needs for it.
 
 In: an `Observation` and its `Examination`. Out: `Load`. Costs are measured on this machine; what the model needs is reckoned from the
-sizes of the released 8B layout.
+sizes of the released 8B layout, and how long a window lasts from the planned sizes.
 """
 
 from __future__ import annotations
@@ -13,10 +13,22 @@ from ov2.config import OV2Config
 from ov2.session_settings import WINDOW_TOKENS
 from stream.doctor.examine import Examination
 from stream.doctor.observe import Observation
+from stream.tokenizer.planner import PlanLimit
 
 PATCHES_PER_BLOCK = 4
+SHARES = (0, 10, 50, 100)
+"""Percent of the time in which something is active, that windows are foretold for."""
 _HALF_BYTES = 2
 """Of a number in bfloat16."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Expected:
+    """Of a long watch. `window_s`: seconds that the default window holds; None where no tokens come."""
+
+    tokens_per_s: float
+    groups_per_min: float
+    window_s: float | None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -25,10 +37,11 @@ class Load:
       decoding of the same packets. `ratio`: tokenizing to plain decoding. `num_cores`: of this machine.
     - `memory_mib`: what tokenizing added to the process, None where the system does not tell.
     - `seen_groups`, `seen_tokens_per_s`: as the tokenizer made them of what was seen; the quota starts with a guess, so that a short watch is
-      off. `groups_per_min`, `group_s`, `tokens_per_min`: expected of a longer one, where groups last until they are worth `token_rate`, as
-      far as `t_min_s` and `t_max_s` let them. `canvases_per_group`: mean.
+      off. `active_share`: part of the time in which something was active. `groups_per_min`, `group_s`, `tokens_per_min`: expected of a longer
+      watch that is as active. `canvases_per_group`: mean.
     - `window_s`: seconds that the default window of `window_tokens` holds at that rate; `window_mib`: its keys and values in 16 bits;
-      `prefill_per_s`, `patches_per_s`: what the model has to take, language tokens and image patches per second of stream."""
+      `prefill_per_s`, `patches_per_s`: what the model has to take, language tokens and image patches per second of stream.
+    - `by_activity`: the same expected of other shares of active time, in percent. `limits`: what of the settings cannot be kept."""
 
     cores: float
     read_cores: float
@@ -38,6 +51,7 @@ class Load:
     memory_mib: float | None
     seen_groups: int
     seen_tokens_per_s: float
+    active_share: float
     groups_per_min: float
     group_s: float | None
     canvases_per_group: float | None
@@ -48,6 +62,8 @@ class Load:
     window_mib: float
     prefill_per_s: float
     patches_per_s: float
+    by_activity: dict[str, Expected]
+    limits: tuple[PlanLimit, ...]
 
 
 def load_of(watch: Observation, seen: Examination) -> Load:
@@ -56,10 +72,8 @@ def load_of(watch: Observation, seen: Examination) -> Load:
     per_s = 1 / span_s if span_s else 0.0
     text = OV2Config().text
     token_bytes = 2 * text.num_hidden_layers * text.num_key_value_heads * text.head_dim * _HALF_BYTES
-    tokens_per_group = stats.num_tokens / stats.num_groups if stats.num_groups else 0.0
-    s = seen.settings
-    group_s = min(max(tokens_per_group / s.token_rate, s.t_min_s), s.t_max_s)
-    tokens_per_s = tokens_per_group / group_s
+    expected = expected_of(seen, active_share := seen.active_s / stats.media_s if stats.media_s else 0.0)
+    group_s = 60 / expected.groups_per_min if expected.groups_per_min else 0.0
     return Load(
         cores=(watch.read_cpu_s + seen.tokenize_cpu_s) * per_s,
         read_cores=watch.read_cpu_s * per_s,
@@ -69,17 +83,37 @@ def load_of(watch: Observation, seen: Examination) -> Load:
         memory_mib=seen.grown_bytes / (1 << 20) if seen.grown_bytes is not None else None,
         seen_groups=stats.num_groups,
         seen_tokens_per_s=stats.tokens_per_s,
-        groups_per_min=60 / group_s if stats.num_groups else 0.0,
-        group_s=group_s if stats.num_groups else None,
+        active_share=active_share,
+        groups_per_min=expected.groups_per_min,
+        group_s=group_s or None,
         canvases_per_group=sum(seen.canvases) / len(seen.canvases) if seen.canvases else None,
-        tokens_per_min=60 * tokens_per_s,
-        token_rate=s.token_rate,
+        tokens_per_min=60 * expected.tokens_per_s,
+        token_rate=seen.plan.settings.token_rate,
         window_tokens=WINDOW_TOKENS,
-        window_s=WINDOW_TOKENS / tokens_per_s if tokens_per_s else None,
+        window_s=expected.window_s,
         window_mib=WINDOW_TOKENS * token_bytes / (1 << 20),
-        prefill_per_s=tokens_per_s,
-        patches_per_s=PATCHES_PER_BLOCK * seen.num_blocks / stats.num_groups / group_s if stats.num_groups else 0.0,
+        prefill_per_s=expected.tokens_per_s,
+        patches_per_s=PATCHES_PER_BLOCK * seen.num_blocks / stats.num_groups / group_s if group_s else 0.0,
+        by_activity={str(percent): expected_of(seen, percent / 100) for percent in SHARES},
+        limits=seen.plan.limits,
     )
+
+
+def expected_of(seen: Examination, active_share: float) -> Expected:
+    """What groups cost where so much of the time is active: each second of activity is worth `token_rate`, as far as `t_min_s` and `t_max_s`
+    allow, and stillness an anchor every `t_still_s`. Groups that do not follow activity (`t_still_s` null) take all time alike."""
+    stats, s = seen.stats, seen.plan.settings
+    if not stats.num_groups:
+        return Expected(tokens_per_s=0.0, groups_per_min=0.0, window_s=None)
+    assert s.t_max_s is not None, "expected a planned span"
+    tokens = seen.plan.tokens if s.t_still_s is not None else stats.num_tokens / stats.num_groups
+    span_s = min(max(tokens / s.token_rate, s.t_min_s), s.t_max_s)
+    groups_per_s, tokens_per_s = 1 / span_s, tokens / span_s
+    if s.t_still_s is not None:
+        still = 1 - active_share
+        groups_per_s = active_share * groups_per_s + still / s.t_still_s
+        tokens_per_s = active_share * tokens_per_s + still * seen.plan.anchor_tokens / s.t_still_s
+    return Expected(tokens_per_s=tokens_per_s, groups_per_min=60 * groups_per_s, window_s=WINDOW_TOKENS / tokens_per_s)
 
 
 def num_cores() -> int:

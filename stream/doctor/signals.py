@@ -33,7 +33,7 @@ class Signals:
 
 def signals_of(codec: str, seen: Examination) -> Signals:
     missing = _missing(codec, seen)
-    most = seen.settings.canvases_per_group - 1
+    most = (seen.plan.settings.canvases_per_group or 1) - 1
     filled = statistics.mean((count - 1) / most for count in seen.canvases) if seen.canvases and most else None
     lengths = [frame.motion_px for frame in seen.frames if frame.motion_px is not None]
     return Signals(

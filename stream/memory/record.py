@@ -80,6 +80,7 @@ def pack(group: CanvasGroup, *, num_tokens: int, summary_KD: np.ndarray | None, 
         "wall_s": group.wall_s,
         "closed_by": group.closed_by,
         "cost": group.cost,
+        "active": group.is_active,
         "runs": [list(run) for run in group.runs],
         "shape": list(group.canvases.shape),
         "positions": len(positions),
@@ -144,6 +145,7 @@ def unpack(record: bytes) -> CanvasGroup:
         wall_s=about["wall_s"],
         closed_by=about["closed_by"],
         cost=about["cost"],
+        is_active=about.get("active", True),
     )
 
 

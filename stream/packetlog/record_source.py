@@ -24,6 +24,8 @@ from stream.units import Packet
 
 STALE_S = 10.0
 """Silence after which a camera is opened again."""
+REPLAYED = {"preset": "activity"}
+"""Tokenizer settings of a replay that is given no others. Recordings without a word on it are older, and are replayed as published."""
 JOIN_S = 2.0
 """Longest wait for a camera that does not let go."""
 
@@ -57,7 +59,7 @@ class Recording:
         self._options = OpenOptions(stale_s=STALE_S, limits=limits or IngestLimits())
         self._mailbox = Mailbox(f"recording {name}")
         self._supervisor = self._supervised(timeout_s) if self.address.is_live else None
-        self.writer = PacketLogWriter(folder, settings, camera=name)
+        self.writer = PacketLogWriter(folder, settings, camera=name, tokenizer=REPLAYED)
         self._ending = threading.Event()
         self._thread = threading.Thread(target=self._run, name=f"recording {name}", daemon=True)
 

@@ -24,6 +24,7 @@ def num_llm_tokens(group: CanvasGroup) -> int:
 
 def first_group_tokens(blocks_per_canvas: int, settings: TokenizerSettings) -> float:
     """Tokens of a full group, before one has been seen."""
+    assert settings.canvases_per_group is not None, "expected a planned number"
     return settings.canvases_per_group * blocks_per_canvas * (1 + TIMESTAMP_SHARE)
 
 
@@ -36,6 +37,7 @@ def group_line(group: CanvasGroup, index: int) -> dict[str, Any]:
         "start_s": group.start_s,
         "end_s": group.end_s,
         "closed_by": group.closed_by,
+        "active": group.is_active,
         "cost": group.cost,
         "canvases": group.num_canvases,
         "patches": len(group.positions),

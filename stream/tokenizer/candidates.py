@@ -16,12 +16,13 @@ from itertools import islice
 import numpy as np
 
 from stream.codec.decode import DecodedFrame
+from stream.codec.effort import SteadyEffort
 from stream.codec.picture import Picture
 from stream.codec.resample import copy_blocks
 from stream.tokenizer.evidence import BlockEvidence, Scorer
 from stream.units import FrameEvidence
 
-Measure = Callable[[DecodedFrame, DecodedFrame | None], FrameEvidence]
+Measure = Callable[[DecodedFrame, DecodedFrame | None], FrameEvidence | SteadyEffort | None]
 
 
 JUDGED_AT_ONCE = 4
@@ -69,10 +70,12 @@ class Candidate:
 
 @dataclass(slots=True)
 class OpenBin:
-    """A bin with at least one frame. `anchor` is None once it cannot start a group any more."""
+    """A bin with at least one frame. `anchor`: its first, None once it cannot start a group any more. `key`: its first keyframe, where
+    keyframes are wanted."""
 
     index: int
     anchor: HeldFrame | None
+    key: HeldFrame | None = None
     num_frames: int = 0
     last_s: float = 0.0
     last_wall_s: float = 0.0
@@ -82,6 +85,8 @@ class OpenBin:
         """Frames kept, the oldest first."""
         if self.anchor is not None:
             yield self.anchor
+        if self.key is not None and self.key is not self.anchor:
+            yield self.key
         yield from (candidate.held for candidate in self.candidates)
 
 
@@ -98,7 +103,17 @@ class _Best:
 class OpenFrames:
     """Bins of the open group and those after it. `scorer` must be for the frames' size."""
 
-    def __init__(self, scorer: Scorer, measure: Measure, *, bin_s: float, analysis_fps: float, held_frames: int) -> None:
+    def __init__(
+        self,
+        scorer: Scorer,
+        measure: Measure,
+        *,
+        bin_s: float,
+        analysis_fps: float,
+        held_frames: int,
+        with_keys: bool = False,
+    ) -> None:
+        self._with_keys = with_keys
         self.bins: deque[OpenBin] = deque()
         self._scorer = scorer
         self._measure = measure
@@ -126,6 +141,8 @@ class OpenFrames:
             self.bins.append(OpenBin(bin_, self._hold(frame)))
         newest = self.bins[-1]
         newest.num_frames += 1
+        if self._with_keys and frame.is_key and newest.key is None:
+            newest.key = self._held_in(newest, frame)
         newest.last_s, newest.last_wall_s = media_s, frame.wall_s
         self._previous = frame
         return opens_bin
@@ -177,9 +194,9 @@ class OpenFrames:
                 bin_.candidates.append(Candidate(self._held_in(bin_, best.frame), evidence))
 
     def _held_in(self, bin_: OpenBin, frame: DecodedFrame) -> HeldFrame:
-        """A frame of a bin, kept once: it may be the bin's anchor."""
-        anchor = bin_.anchor
-        return anchor if anchor is not None and anchor.frame_id == frame.frame_id else self._hold(frame)
+        """A frame of a bin, kept once: it may be the bin's anchor, or its keyframe."""
+        held = (each for each in (bin_.anchor, bin_.key) if each is not None and each.frame_id == frame.frame_id)
+        return next(held, None) or self._hold(frame)
 
     def _hold(self, frame: DecodedFrame) -> HeldFrame:
         """Keep a frame's pixels; where that makes too many at full size, the oldest goes down to canvas size."""

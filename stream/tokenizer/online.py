@@ -34,7 +34,7 @@ class FixedQuota:
     def value(self) -> float:
         return self.quota
 
-    def see_bin(self, cost: float) -> None:
+    def see_bin(self, cost: float, *, is_active: bool = True) -> None:
         """Nothing to learn."""
 
 
@@ -42,7 +42,9 @@ class FixedQuota:
 class Span:
     """A closed group: bins `start` to `end`, inclusive, counted from media time zero; its smoothed cost; why it closed.
 
-    `earliest`: it triggered as early as a group may, so a smaller quota would not have made it shorter.
+    `earliest`: it triggered as early as a group may, so a smaller quota would not have made it shorter. `is_active`: something happened in it,
+    as far as anybody looked. `overshoot`: cost of a group that the quota closed over that quota, 0 of others: bins are whole, and a cut
+    looks for a cheap place.
     """
 
     start: int
@@ -50,6 +52,8 @@ class Span:
     cost: float
     closed_by: ClosedBy
     earliest: bool = False
+    is_active: bool = True
+    overshoot: float = 0.0
 
 
 class OnlinePartition:

@@ -94,6 +94,25 @@ def _best(scores_TN: np.ndarray, free_TN: np.ndarray, low: int, high: int, wante
     return picked
 
 
+def few_frames(block_scores_TRC: np.ndarray, num_p_canvases: int, frames_per_canvas: int) -> np.ndarray:
+    """Which frames are shown at all, ascending int [t], 0 for the anchor included: of every equal share of the group's evidence in time the
+    `frames_per_canvas` with the most of it. A timestamp costs as much as some blocks."""
+    num_frames = len(block_scores_TRC)
+    wanted = num_p_canvases * frames_per_canvas
+    if num_frames - 1 <= wanted:
+        return np.arange(num_frames)
+    masses_T = frame_masses(block_scores_TRC[1:])
+    share_T = (np.cumsum(masses_T) - masses_T / 2) / max(float(masses_T.sum()), 1e-12)
+    part_T = np.minimum((share_T * num_p_canvases).astype(np.int64), num_p_canvases - 1)
+    kept: list[int] = []
+    for part in range(num_p_canvases):
+        frames = np.flatnonzero(part_T == part)
+        kept += frames[np.argsort(-masses_T[frames], kind="stable")[:frames_per_canvas]].tolist()
+    others = [frame for frame in np.argsort(-masses_T, kind="stable").tolist() if frame not in kept]
+    kept += others[: wanted - len(kept)]
+    return np.array([0, *(frame + 1 for frame in sorted(kept))])
+
+
 def topk(block_scores_TRC: np.ndarray, num_p_canvases: int) -> np.ndarray:
     """The same from anywhere in the group: the best blocks by raw score, then the earlier, int32 [n, 3], in order of choice."""
     _, num_rows, num_cols = block_scores_TRC.shape

@@ -7,35 +7,51 @@ shown (`candidates`, `evidence`), blocks are chosen (`select`) and placed (`pack
 
 from __future__ import annotations
 
-from collections import Counter, deque
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+import logging
+import math
+from collections import Counter, OrderedDict, deque
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
 from typing import Protocol
 
 import numpy as np
 
 from ov2.canvas import CanvasGroup
 from stream.codec.decode import DecodedFrame, Decoder
+from stream.codec.effort import SteadyEffort
 from stream.codec.evidence import measure as measure_frame
 from stream.codec.h264.parameter_sets import LARGEST_PICTURE_PX
 from stream.codec.picture import Picture
 from stream.codec.slice_reader import SliceData, SliceReader
+from stream.tokenizer.activity_partition import ActivityPartition
 from stream.tokenizer.budget import first_group_tokens, num_llm_tokens
-from stream.tokenizer.candidates import Measure, OpenBin, OpenFrames
+from stream.tokenizer.candidates import Measure, OpenFrames
 from stream.tokenizer.costs import FrameCosts
-from stream.tokenizer.evidence import Scorer, num_p_canvases
-from stream.tokenizer.online import FixedQuota, OnlinePartition, Span
-from stream.tokenizer.pack import pack
+from stream.tokenizer.credit import CreditQuota
+from stream.tokenizer.efforts import NO_SAMPLE, Efforts
+from stream.tokenizer.evidence import Scorer
+from stream.tokenizer.grouping import OpenStream
+from stream.tokenizer.online import Span
+from stream.tokenizer.partitions import AnyQuota, new_partition, new_quota
+from stream.tokenizer.planner import CanvasPlan, PlanLimit, plan
 from stream.tokenizer.quota import QuotaController
-from stream.tokenizer.selection import stratified, topk
-from stream.tokenizer.settings import TokenizerSettings
-from stream.units import MEDIA_CLOCK_HZ, ClosedBy, Packet
+from stream.tokenizer.settings import TokenizerSettings, blind
+from stream.units import ClosedBy, Packet
 
 GAP_INTERVALS = 4.0
 """A step in time is no gap while it stays below this many times the one before: slow cameras step far."""
+EFFORTS_MOST = 256
+"""Pictures whose effort may still be asked for: those of the slots that are not judged yet."""
+BLIND = PlanLimit(
+    "slice data of this stream cannot be read (another codec than H.264, interlaced, or intra pictures alone), so nobody knows when nothing "
+    "happens: groups are cut by bytes and the clock",
+    "set the camera to H.264, progressive, with P pictures, or tokenizer.preset to published",
+)
 LOST_MOST = 64
 """Packets without a picture that wait for the next frame; older ones are forgotten."""
-_POLICIES: dict[str, Callable[[np.ndarray, int], np.ndarray]] = {"stratified": stratified, "readiness": topk}
+
+
+log = logging.getLogger(__name__)
 
 
 class FrameSource(Protocol):
@@ -82,8 +98,10 @@ class Tokenizer:
         max_picture_px: int = LARGEST_PICTURE_PX,
     ) -> None:
         self.settings = settings or TokenizerSettings()
-        self._costs = FrameCosts(self.settings.cost, self.settings.scene_cut_ratio)
+        self._costs = FrameCosts(blind(self.settings).cost, self.settings.scene_cut_ratio)
+        self._name = name
         self._slices = SliceReader()
+        self._efforts = Efforts(self._slices) if self.settings.needs_effort else None
         self._decoder: FrameSource = decoder or Decoder(
             name,
             with_qp=self._costs.needs_qp,
@@ -92,8 +110,10 @@ class Tokenizer:
             max_picture_px=max_picture_px,
         )
         self._measure = measure
-        self._stream: _Stream | None = None
-        self._quota: FixedQuota | QuotaController | None = None
+        self._stream: OpenStream | None = None
+        self._plan: CanvasPlan | None = None
+        self._shown_efforts: OrderedDict[int, SteadyEffort] = OrderedDict()
+        self._quota: AnyQuota | None = None
         self._stats = TokenizerStats()
         self._lost: deque[Packet] = deque(maxlen=LOST_MOST)
         self._step_s = 0.0
@@ -105,6 +125,11 @@ class Tokenizer:
         self._stats.quota = self._quota.value() if self._quota is not None else 0.0
         return self._stats
 
+    @property
+    def plan(self) -> CanvasPlan | None:
+        """Sizes in force, and what of the settings cannot be kept; None before the first frame."""
+        return self._plan
+
     def slices(self, packet: Packet) -> SliceData:
         """Slice data of a packet that is pushed next. What is read of it here is not read again; asking changes no group."""
         return self._slices.of(packet)
@@ -114,6 +139,8 @@ class Tokenizer:
         groups: list[CanvasGroup] = []
         if packet.discontinuity:
             groups = self._drain("discontinuity")
+        if self._efforts is not None:
+            self._efforts.see(packet)
         frames = self._decoder.push(packet)
         return groups + self._take(frames)
 
@@ -121,7 +148,7 @@ class Tokenizer:
         """Canvases of the open group up to the newest frame, without closing it. None before its first frame."""
         if self._stream is None or not self._stream.frames.bins:
             return None
-        return self._group(self._stream, self._stream.frames.with_open_slot(), None)
+        return self._stream.group(self._stream.frames.with_open_slot(), None, self._stats.num_groups)
 
     def newest_picture(self, longest_side: int) -> np.ndarray | None:
         """The newest frame, uint8 [height, width, 3] RGB, its longer side at most `longest_side`; None before the first."""
@@ -140,7 +167,7 @@ class Tokenizer:
     def widen(self, factor: float) -> None:
         """Make groups cost so many times as much as the token rate asks for, until told otherwise: the model is behind. Groups then
         depend on when this was called, and not on the packets alone. A fixed quota stays as it is."""
-        if isinstance(self._quota, QuotaController):
+        if isinstance(self._quota, QuotaController | CreditQuota):
             self._quota.widen(factor)
 
     def force(self) -> list[CanvasGroup]:
@@ -161,7 +188,7 @@ class Tokenizer:
         groups: list[CanvasGroup] = []
         self._lost.extend(self._decoder.take_lost())
         for frame in frames:
-            if self._stream is not None and self._breaks(self._stream.last, frame):
+            if self._stream is not None and (self._breaks(self._stream.last, frame) or self._stream.is_blind != self._is_blind):
                 groups += self._close("discontinuity")
             if self._lost:
                 groups += self._take_lost(frame.media_s)
@@ -183,15 +210,13 @@ class Tokenizer:
         for packet in sorted((p for p in self._lost if p.pts_s <= until_s), key=lambda p: p.pts_s):
             self._lost.remove(packet)
             if self._stream is not None:
-                cost = self._costs.of(packet.size_bytes, is_key=packet.is_key)
-                groups += self._emit(self._stream, self._stream.partition.push(packet.pts_s, cost))
+                groups += self._emit(self._stream, self._record(self._stream, packet, packet.pts_s, math.nan)[1])
         return groups
 
-    def _add(self, stream: _Stream, frame: DecodedFrame) -> list[CanvasGroup]:
-        qp = frame.mean_qp if self._costs.needs_qp else float("nan")
-        cost = self._costs.of(frame.packet.size_bytes, is_key=frame.is_key, mean_qp=qp)
+    def _add(self, stream: OpenStream, frame: DecodedFrame) -> list[CanvasGroup]:
+        qp = frame.mean_qp if self._costs.needs_qp else math.nan
         partition, frames = stream.partition, stream.frames
-        spans = partition.push(frame.media_s, cost)
+        cost, spans = self._record(stream, frame.packet, frame.media_s, qp)
         opens_bin = frames.add(frame, partition.newest, cost)
         stream.step_s, stream.last = frame.media_s - stream.last.media_s or stream.step_s, frame
         groups = self._emit(stream, spans) if spans else []
@@ -200,20 +225,56 @@ class Tokenizer:
         self._stats.num_frames += 1
         return groups
 
-    def _begin(self, frame: DecodedFrame) -> _Stream:
-        s = self.settings
+    def _record(self, stream: OpenStream, packet: Packet, media_s: float, qp: float) -> tuple[float, list[Span]]:
+        """The cost of a picture, and the groups that it made certain."""
+        effort = self._efforts.of(packet) if self._efforts is not None else NO_SAMPLE
+        if effort.effort is not None and stream.settings.evidence == "coded":
+            self._shown_efforts[packet.pts] = effort.effort
+            if len(self._shown_efforts) > EFFORTS_MOST:
+                self._shown_efforts.popitem(last=False)
+        if stream.settings.cost == "excess":
+            cost = self._efforts.cost(effort) if self._efforts is not None else 0.0
+        else:
+            cost = self._costs.of(packet.size_bytes, is_key=packet.is_key, mean_qp=qp)
+        if isinstance(stream.partition, ActivityPartition):
+            return cost, stream.partition.push(media_s, cost, peak=effort.peak, is_key=packet.is_key)
+        return cost, stream.partition.push(media_s, cost)
+
+    @property
+    def _is_blind(self) -> bool:
+        """Whether slice data was asked for and cannot be read."""
+        return self._efforts is not None and self._efforts.is_blind
+
+    def _begin(self, frame: DecodedFrame) -> OpenStream:
+        is_blind = self._is_blind
+        known, self._plan = self._plan, plan(blind(self.settings) if is_blind else self.settings, (frame.width, frame.height))
+        if is_blind:
+            self._plan = replace(self._plan, limits=(BLIND, *self._plan.limits))
+        for told in self._plan.limits:
+            if known is None or told not in known.limits:
+                log.warning("%s: tokenizer: %s", self._name or "stream", told)
+        s = self._plan.settings
+        if known is not None and (known.settings.t_still_s, known.settings.cost) != (s.t_still_s, s.cost):
+            self._quota = None
         scorer = Scorer(s, (frame.width, frame.height))
-        if self._quota is None and s.quota is not None:
-            self._quota = FixedQuota(s.quota)
-        elif self._quota is None:
-            first = first_group_tokens(scorer.blocks_per_canvas, s)
-            self._quota = QuotaController(s.token_rate, bin_s=s.bin_s, first_tokens=first)
-        return _Stream(
+        if self._quota is None:
+            self._quota = new_quota(s, first_group_tokens(scorer.blocks_per_canvas, s))
+        measure: Measure = self._coded if s.evidence == "coded" else self._measure
+        return OpenStream(
+            settings=s,
             scorer=scorer,
-            partition=OnlinePartition(self._quota, bin_s=s.bin_s, t_min_s=s.t_min_s, t_max_s=s.t_max_s, smooth=s.smooth),
-            frames=OpenFrames(scorer, self._measure, bin_s=s.bin_s, analysis_fps=s.analysis_fps, held_frames=s.held_frames),
+            partition=new_partition(s, self._quota),
+            frames=OpenFrames(
+                scorer,
+                measure,
+                bin_s=s.bin_s,
+                analysis_fps=s.analysis_fps,
+                held_frames=s.held_frames,
+                with_keys=s.anchor == "key",
+            ),
             first_s=frame.media_s,
             last=frame,
+            is_blind=is_blind,
         )
 
     def _close(self, closed_by: ClosedBy) -> list[CanvasGroup]:
@@ -221,12 +282,12 @@ class Tokenizer:
         stream, self._stream = self._stream, None
         return self._emit(stream, stream.partition.finish(closed_by)) if stream is not None else []
 
-    def _emit(self, stream: _Stream, spans: Sequence[Span]) -> list[CanvasGroup]:
+    def _emit(self, stream: OpenStream, spans: Sequence[Span]) -> list[CanvasGroup]:
         groups = []
         for span in spans:
             bins = stream.frames.take(span.end)
             if bins:
-                groups.append(self._count(self._group(stream, bins, span), span))
+                groups.append(self._count(stream.group(bins, span, self._stats.num_groups), span))
         return groups
 
     def _count(self, group: CanvasGroup, span: Span) -> CanvasGroup:
@@ -234,58 +295,13 @@ class Tokenizer:
         num_tokens, span_s = num_llm_tokens(group), group.end_s - group.start_s
         if isinstance(self._quota, QuotaController):
             self._quota.see_group(num_tokens, span_s, shortest=span.earliest, longest=span.closed_by == "max_span")
+        elif isinstance(self._quota, CreditQuota):
+            self._quota.see_group(num_tokens, span_s, is_active=span.is_active, overshoot=span.overshoot)
         self._stats.num_groups += 1
         self._stats.num_tokens += num_tokens
         self._stats.media_s += span_s
         self._stats.closed_by[span.closed_by] += 1
         return group
 
-    def _group(self, stream: _Stream, bins: Sequence[OpenBin], span: Span | None) -> CanvasGroup:
-        """Canvases of the frames of `bins`. `span` is None for a peek."""
-        anchor = bins[0].anchor
-        assert anchor is not None, "expected the first frame of a group to be held"
-        shown = [c for bin_ in bins for c in bin_.candidates if c.held.frame_id != anchor.frame_id]
-        scorer = stream.scorer
-        num_canvases = num_p_canvases(
-            sum(c.evidence.num_active for c in shown), len(shown), scorer.blocks_per_canvas, self.settings
-        )
-        scores_TRC = np.stack([np.zeros(scorer.grid, np.float32), *(c.evidence.scores for c in shown)])
-        chosen = _POLICIES[self.settings.policy](scores_TRC, num_canvases)
-        packed = pack([anchor, *(c.held for c in shown)], chosen, scorer.canvas_wh)
-        start_s, end_s = stream.span_s(bins, span)
-        return CanvasGroup(
-            canvases=packed.canvases,
-            positions=packed.positions,
-            runs=packed.runs,
-            group_id=self._stats.num_groups,
-            start_s=start_s,
-            end_s=end_s,
-            wall_s=bins[-1].last_wall_s + end_s - bins[-1].last_s,
-            closed_by="open" if span is None else span.closed_by,
-            cost=stream.partition.open_cost if span is None else span.cost,
-        )
-
-
-@dataclass(slots=True, kw_only=True)
-class _Stream:
-    """Frames between two discontinuities."""
-
-    scorer: Scorer
-    partition: OnlinePartition
-    frames: OpenFrames
-    first_s: float
-    last: DecodedFrame
-    step_s: float = 0.0
-
-    def span_s(self, bins: Sequence[OpenBin], span: Span | None) -> tuple[float, float]:
-        """Media seconds that a group covers: whole bins, but for the frames' own ends at the ends of a stream."""
-        bin_s = self.partition.bin_s
-        start_s = max(bins[0].index * bin_s, self.first_s)
-        if span is not None and span.closed_by in ("quota", "max_span"):
-            return start_s, (span.end + 1) * bin_s
-        return start_s, min(_on_clock(bins[-1].last_s + self.step_s), (bins[-1].index + 1) * bin_s)
-
-
-def _on_clock(seconds: float) -> float:
-    """The nearest tick of the media clock: a sum of times reads like a time."""
-    return round(seconds * MEDIA_CLOCK_HZ) / MEDIA_CLOCK_HZ
+    def _coded(self, frame: DecodedFrame, previous: DecodedFrame | None) -> SteadyEffort | None:
+        return self._shown_efforts.get(frame.packet.pts)

@@ -66,6 +66,19 @@ def test_groups_that_follow_what_happens_measure_as_worked_out_by_hand() -> None
     assert row["largest_still_spell_tokens_per_s"] == pytest.approx(30 / 40, abs=0.01)
 
 
+def test_rests_too_short_to_be_known_as_such_count_only_where_there_are_no_others() -> None:
+    groups = [
+        *_groups(0.0, 40.0, 20.0, 30, "max_span"),
+        *_groups(40.0, 60.0, 2.0, 200, "quota"),
+        *_groups(60.0, 70.0, 2.0, 100, "still"),
+    ]
+    with_spell = FilmTruth(duration_s=72.0, active=((40.0, 60.0), (70.0, 72.0)))
+    assert measure(groups, with_spell, 100)["median_span_still_s"] == 20.0
+    without = FilmTruth(duration_s=72.0, active=((20.0, 60.0), (70.0, 72.0)))
+    row = measure(groups, without, 100)
+    assert (row["median_span_still_s"], row["still_spells"]) == (2.0, [])
+
+
 def test_groups_by_the_clock_meet_no_onset_and_spend_on_rests() -> None:
     row = measure(_groups(0.0, 720.0, 6.0, 600, "max_span"), TRUTH, 100)
     assert (row["closed_by_quota"], row["onsets_met"], row["onset_span_s"]) == (0.0, 0.0, 6.0)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
 
@@ -11,13 +10,9 @@ import numpy as np
 import pytest
 from ov2_bench.boundaries import bench_boundaries
 from ov2_bench.films import ENCODINGS, Films, seeds_between
-from ov2_bench.selection_coverage import Shown, Truth, bench_selection
 from ov2_command import ov2
 
-import stream.codec.evidence
-from stream.codec.decode import DecodedFrame
 from stream.sources import open_source
-from stream.units import FrameEvidence
 from trainer.evaluate.matching import Tally, delays_s
 from trainer.world import Renderer, SeedError, TimeError, World, camera_profile
 from trainer.world.boundaries import JOIN_S, STEP_S, visible_boundaries
@@ -128,44 +123,6 @@ def test_boundaries_of_one_tiny_film_have_regions_and_every_cost_with_and_withou
 def test_films_that_are_mostly_warm_up_are_refused(tmp_path: Path) -> None:
     with pytest.raises(TimeError, match="seconds: expected at least 10, got 5"):
         bench_boundaries([900_000], 5.0, tmp_path, encodings=CRF, size=SMALL)
-
-
-def test_selection_leaves_policies_with_bits_out_and_says_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    measure = stream.codec.evidence.measure
-    monkeypatch.setattr(stream.codec.evidence, "measure", lambda *frames: replace(measure(*frames), bits=None))
-    told: list[str] = []
-    table = bench_selection([900_000], tmp_path, seconds=12.0, encodings=CRF, size=SMALL, tell=told.append)
-    json.dumps(table)
-    assert "no bits" in told[-1]
-    assert not any(name.startswith(("bits", "all")) for name in table)
-    assert {"motion, stratified", "residual, topk", "motion+residual, stratified", "uniform frames"} <= set(table)
-    for row in table.values():
-        assert {"coverage", "llm_tokens"} <= set(row)
-        assert 0 <= (row["coverage"] or 0) <= 1
-
-
-def test_selection_takes_bits_where_the_evidence_has_them(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    measure = stream.codec.evidence.measure
-
-    def with_bits(frame: DecodedFrame, previous: DecodedFrame | None) -> FrameEvidence:
-        evidence = measure(frame, previous)
-        return replace(evidence, bits=np.ones_like(evidence.residual))
-
-    monkeypatch.setattr(stream.codec.evidence, "measure", with_bits)
-    told: list[str] = []
-    table = bench_selection([900_000], tmp_path, seconds=12.0, encodings=CRF, size=SMALL, tell=told.append)
-    assert {"bits, stratified", "all, topk"} <= set(table)
-    assert not any("left out" in line for line in told)
-
-
-def test_all_blocks_shown_cover_everything_and_half_of_them_half() -> None:
-    truth = Truth(np.full((10, 2, 2), 100.0), fps=10)
-    everything, half = Shown(), Shown()
-    blocks = np.argwhere(np.ones((2, 2), bool))
-    truth.add_to(everything, dict.fromkeys(range(10), blocks))
-    truth.add_to(half, dict.fromkeys(range(10), blocks[:2]))
-    assert (everything.row()["coverage"], half.row()["coverage"]) == (1.0, 0.5)
-    assert (everything.num_moments, everything.num_moments_told, half.num_moments_told) == (2, 2, 2)
 
 
 @pytest.mark.parametrize("text", ["900004:900000", "900000", "a:b", "499999:900001", "600000:600004", "900000:900000"])

@@ -32,10 +32,11 @@ def test_tokenize_prints_one_json_line_per_group_and_saves_pictures(film: Path, 
     lines = [json.loads(line) for line in done.stdout.splitlines()]
     assert done.returncode == 0
     assert lines
-    keys = {"index", "start_s", "end_s", "closed_by", "cost", "canvases", "patches", "llm_tokens", "sha256"}
+    keys = {"index", "start_s", "end_s", "closed_by", "active", "cost", "canvases", "patches", "llm_tokens", "sha256"}
     assert all(set(line) == keys for line in lines)
     assert lines[-1]["closed_by"] == "end"
     assert len(list(tmp_path.glob("group_*.png"))) == len(lines)
+    assert (tmp_path / "tokens.png").read_bytes().startswith(b"\x89PNG")
 
 
 def test_tokenizing_twice_gives_the_same_hashes(film: Path) -> None:

@@ -14,6 +14,7 @@ import numpy as np
 import pytest
 from clips import write_clip
 from mutations import mutated
+from published import published
 from surgery import (
     TS_PACKET_BYTES,
     Packet,
@@ -31,12 +32,11 @@ from stream.codec.h264.annexb import nal_type, split_annexb
 from stream.codec.h264.parameter_sets import read_sps
 from stream.sources import open_source
 from stream.tokenizer.budget import group_line
-from stream.tokenizer.settings import TokenizerSettings
 from stream.tokenizer.tokenizer import Tokenizer
 from stream.units import MEDIA_CLOCK_HZ
 
 FPS = 10
-SETTINGS = TokenizerSettings(max_pixels=24_000, token_rate=60.0, t_max_s=3.0, weight_bits=0.3)
+SETTINGS = published(max_pixels=24_000, token_rate=60.0, t_max_s=3.0, weight_bits=0.3)
 HOUR = 3600 * MEDIA_CLOCK_HZ
 STEP = MEDIA_CLOCK_HZ // FPS
 

@@ -29,15 +29,15 @@ class Grids:
         return self
 
 
-def picture(index: int, *, at_work: bool = False) -> Grids:
-    """A wall on the left whose noise costs thirty times that of the rest; somebody moves to the right on it, 3 x 3 macroblocks."""
+def picture(index: int, *, at_work: bool = False, column: int = 6) -> Grids:
+    """A wall on the left whose noise costs thirty times that of the rest; somebody moves to the right, 3 x 3 macroblocks from `column` on."""
     random = np.random.default_rng(index)
     levels = random.poisson(4, (ROWS, COLUMNS))
     levels[:, :4] += random.poisson(120, (ROWS, 4))
     vectors = random.integers(-3, 4, (ROWS, COLUMNS, 4, 4, 2)).astype(np.int16)
     if at_work:
-        levels[2:5, 6:9] += 200
-        vectors[2:5, 6:9] = (8, 0)
+        levels[2:5, column : column + 3] += 200
+        vectors[2:5, column : column + 3] = (8, 0)
     zeros = np.zeros((ROWS, COLUMNS))
     return Grids(levels=levels, vectors=vectors, qp=np.full((ROWS, COLUMNS), 26), intra=zeros.astype(bool), bits=zeros)
 
@@ -71,6 +71,24 @@ def test_what_begins_is_seen_in_its_place_at_once_and_forgotten_within_half_a_se
 def test_the_first_pictures_have_no_effort() -> None:
     seen = efforts(START_PICTURES + 1, begin=0, step_s=0.1, passed_s=0.2)
     assert all(each.strength.max() == 0 for each in seen[:START_PICTURES])
+
+
+def test_the_score_is_where_something_is_and_not_where_it_was() -> None:
+    meter = EffortMeter()
+    begin = START_PICTURES + 10
+    for index in range(begin):
+        assert _score(meter, picture(index)).max() == 0
+    for index in range(begin, begin + 3):
+        _score(meter, picture(index, at_work=True, column=5))
+    score = _score(meter, picture(begin + 3, at_work=True, column=9))
+    assert score[2:5, 9:12].mean() > 2 * score[2:5, 5:8].mean() > 0
+    assert score[2:5, 9:12].mean() > 4 * score[6:].mean()
+
+
+def _score(meter: EffortMeter, grids: Grids) -> np.ndarray:
+    steady = meter.push(grids, 0.2).steady
+    assert steady is not None
+    return steady.score
 
 
 @pytest.mark.parametrize("silent_s", [3_600.0, 1e9])

@@ -9,12 +9,12 @@ import numpy as np
 import pytest
 from clips import write_clip
 from mutations import access_units, mutated, push
+from published import published
 
 from ov2.canvas import CanvasGroup
 from stream.codec.h264.annexb import join_annexb, split_annexb
 from stream.codec.h264.slice_data import MacroblockParser
 from stream.sources import open_source
-from stream.tokenizer.settings import TokenizerSettings
 from stream.tokenizer.tokenizer import Tokenizer
 
 
@@ -80,7 +80,7 @@ def test_mutated_access_units_are_survived(golden: Path, name: str) -> None:
 
 
 def test_the_line_goes_on_through_a_bad_stream_and_says_what_it_dropped(golden: Path) -> None:
-    tokenizer, bad = Tokenizer(TokenizerSettings(weight_bits=1.0)), 0
+    tokenizer, bad = Tokenizer(published(weight_bits=1.0)), 0
     units = access_units(golden / "macroblock" / "cbr_lowdelay.mp4")
     junk = mutated(units, np.random.default_rng(5))
     groups: list[CanvasGroup] = []

@@ -9,13 +9,13 @@ import numpy as np
 import pytest
 from clips import write_clip
 from mutations import access_units
+from published import published
 
 from ov2.canvas import CanvasGroup
 from stream.codec.decode import Decoder
 from stream.codec.evidence import measure
 from stream.codec.h264.slice_data import MacroblockParser
 from stream.sources import open_source
-from stream.tokenizer.settings import TokenizerSettings
 from stream.tokenizer.tokenizer import Tokenizer
 
 
@@ -50,7 +50,7 @@ def test_pictures_that_cannot_be_read_fall_back_and_are_told_once(tmp_path: Path
 
 def test_the_tokenizer_scores_by_bits_where_they_have_a_weight(golden: Path) -> None:
     def groups(**settings: float) -> list[CanvasGroup]:
-        tokenizer = Tokenizer(TokenizerSettings(still_share=0.0, **settings))
+        tokenizer = Tokenizer(published(still_share=0.0, **settings))
         with open_source(str(golden / "macroblock" / "cabac_main_b3.mp4")) as packets:
             return [group for packet in packets for group in tokenizer.push(packet)] + tokenizer.flush()
 

@@ -11,6 +11,7 @@ import pytest
 from clips import write_clip
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from published import published
 
 from ov2.canvas import CanvasGroup
 from stream.codec.decode import Decoder
@@ -19,7 +20,6 @@ from stream.codec.h264.codec import H264
 from stream.codec.h264.slice_data import MacroblockParser
 from stream.codec.slice_reader import EXTRA_S, SAMPLES_PER_S, SliceReader
 from stream.sources import open_source
-from stream.tokenizer.settings import TokenizerSettings
 from stream.tokenizer.tokenizer import Tokenizer
 from stream.units import Packet
 
@@ -55,7 +55,7 @@ def test_a_picture_that_is_measured_twice_is_read_once(golden: Path) -> None:
 @pytest.mark.parametrize("name", CLIPS)
 def test_groups_are_the_same_with_and_without_alerts_and_quantisers_are_those_of_the_samples(golden: Path, name: str) -> None:
     packets = packets_of(golden / "macroblock" / f"{name}.mp4")
-    settings = TokenizerSettings(still_share=0.0, weight_bits=1.0)
+    settings = published(still_share=0.0, weight_bits=1.0)
 
     def groups(*, alerts: bool) -> tuple[list[CanvasGroup], dict[int, float]]:
         tokenizer, found, qps = Tokenizer(settings), [], {}

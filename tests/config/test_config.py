@@ -215,6 +215,8 @@ def test_the_environment_overrides_every_kind_of_key() -> None:
     )
     assert config.cameras["front-door"].url == "rtsp://new"
     assert config.cameras["front-door"].tokenizer.given == {"token_rate": 50.0}
+    by_clock = parse({**document, "tokenizer": {"t_still_s": None, "token_rate": None}}, {}).tokenizer.given
+    assert by_clock == {"t_still_s": None}, "null says something where the tokenizer knows it"
     assert config.cameras["back_yard"].url == "yard.mp4"
     assert config.cameras["back_yard"].paced is False
     assert config.server.port == 0

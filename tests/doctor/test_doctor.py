@@ -22,6 +22,7 @@ from stream.doctor.facts import Facts, facts_of
 from stream.doctor.observe import Observation, observe
 from stream.doctor.report import Report, advice_of, visit
 from stream.sources.sample import Sample
+from stream.tokenizer.settings import settings_from
 
 
 @pytest.fixture(scope="module")
@@ -134,6 +135,21 @@ def test_costs_and_tokens_are_those_of_the_service(report: Callable[[str], Repor
     assert load.tokens_per_min == pytest.approx(60 * load.prefill_per_s)
     assert load.group_s is not None
     assert load.groups_per_min == pytest.approx(60 / load.group_s)
+    still, tenth, half, always = (load.by_activity[share] for share in ("0", "10", "50", "100"))
+    assert 0.9 * load.token_rate < always.tokens_per_s < 1.1 * load.token_rate
+    assert tenth.tokens_per_s < 0.2 * always.tokens_per_s
+    assert still.window_s is not None
+    assert always.window_s is not None
+    assert still.window_s > 10 * always.window_s
+    assert half.tokens_per_s < load.prefill_per_s + always.tokens_per_s
+    assert 0.2 < load.active_share < 1, "calm and busy stretches"
+
+
+def test_a_rate_that_the_picture_cannot_fill_is_told_with_what_to_set(tmp_path: Path) -> None:
+    found = visit(str(CLIPS["well"](tmp_path / "small.mp4")), settings=settings_from({"max_pixels": 3000}))
+    told = codes(found)["token_rate_limited"]
+    assert "below token_rate 100" in told.measured
+    assert "larger canvases" in told.setting
 
 
 def test_a_report_is_plain_json_and_the_page_says_every_row(report: Callable[[str], Report]) -> None:

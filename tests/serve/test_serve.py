@@ -87,7 +87,7 @@ def test_questions_asked_at_once_are_all_answered(start: Start, video: Path) -> 
 def test_cameras_are_listed_with_state_counts_and_age(start: Start, video: Path) -> None:
     service = start({"front": {"url": str(video), "paced": False}, "spare": {"url": "rtsp://127.0.0.1:1/x", "enabled": False}})
     front = service.camera_when("front", over)
-    assert set(front) == {"name", "state", "reason", "groups", "frames", "frame_age_ms", "reconnects", "drops"}
+    assert set(front) == {"name", "state", "reason", "groups", "frames", "frame_age_ms", "reconnects", "drops", "limits"}
     assert (front["state"], front["frames"], front["reconnects"]) == ("offline", 40, 0)
     assert front["groups"] >= 1
     spare = service.get("/v1/cameras").json()[1]
@@ -216,6 +216,8 @@ def test_a_timeline_tells_costs_and_cuts_and_the_canvases_are_a_picture(start: S
     assert all(spent > 0 for _, spent in timeline["bins"])
     assert timeline["num_groups"] == len(timeline["groups"])
     assert timeline["groups"][-1]["closed_by"] == "end"
+    assert all(group["active"] == (group["canvases"] > 1) for group in timeline["groups"])
+    assert timeline["token_rate"] == 60.0
     png = service.get("/v1/cameras/front/canvases.png")
     assert (png.headers["content-type"], png.content[:8]) == ("image/png", b"\x89PNG\r\n\x1a\n")
     assert service.get("/v1/cameras/late/timeline").json()["media_s"] is None

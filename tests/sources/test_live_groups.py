@@ -9,17 +9,17 @@ from typing import Any
 
 import pytest
 from ports import free_port
+from published import published
 from rtsp_publisher import publish
 
 from stream.sources import open_source
 from stream.tokenizer.budget import group_line
-from stream.tokenizer.settings import TokenizerSettings
 from stream.tokenizer.tokenizer import Tokenizer
 from stream.units import Packet
 from trainer.world import World, write_file
 
 SECONDS = 6.0
-SETTINGS = TokenizerSettings(max_pixels=24_000, token_rate=60.0, t_max_s=3.0)
+SETTINGS = published(max_pixels=24_000, token_rate=60.0, t_max_s=3.0)
 
 
 def groups_of(packets: Iterable[Packet]) -> list[dict[str, Any]]:

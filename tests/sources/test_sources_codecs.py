@@ -10,6 +10,7 @@ import pytest
 from clips import scene, write_clip
 from hypothesis import given
 from hypothesis import strategies as st
+from published import published
 
 from stream.codec.av1 import has_av1_header
 from stream.codec.codecs import codec_of
@@ -17,7 +18,6 @@ from stream.codec.decode import Decoder
 from stream.codec.vp9 import is_vp9_key
 from stream.sources import open_source
 from stream.tokenizer.costs import ALL_KEYS, FrameCosts
-from stream.tokenizer.settings import TokenizerSettings
 from stream.tokenizer.tokenizer import Tokenizer
 
 NUM_FRAMES, FPS = 60, 10
@@ -45,7 +45,7 @@ def test_another_codec_gives_groups_and_says_once_what_it_lacks(
 ) -> None:
     codec, options = CODECS[name]
     clip = write_clip(tmp_path / name, codec=codec, num_frames=NUM_FRAMES, fps=FPS, **options)
-    tokenizer = Tokenizer(TokenizerSettings(t_max_s=2.0, max_pixels=28 * 28 * 24), name="front")
+    tokenizer = Tokenizer(published(t_max_s=2.0, max_pixels=28 * 28 * 24), name="front")
     groups = []
     for _ in range(2):  # a camera that comes back
         with open_source(str(clip)) as packets:
@@ -65,7 +65,7 @@ def test_another_codec_gives_groups_and_says_once_what_it_lacks(
 def test_ten_bit_pictures_are_read(tmp_path: Path) -> None:
     options = {"x265-params": "log-level=none:pools=1"}
     clip = write_clip(tmp_path / "clip.mp4", codec="libx265", pixels="yuv420p10le", num_frames=20, **options)
-    tokenizer = Tokenizer(TokenizerSettings(max_pixels=28 * 28 * 24))
+    tokenizer = Tokenizer(published(max_pixels=28 * 28 * 24))
     with open_source(str(clip)) as packets:
         groups = [group for packet in packets for group in tokenizer.push(packet)] + tokenizer.flush()
     assert tokenizer.stats.num_frames == 20

@@ -13,11 +13,11 @@ from pathlib import Path
 import pytest
 from clips import write_clip
 from ports import free_udp_port
+from published import published
 
 from stream.errors import SourceError
 from stream.sources import open_source
 from stream.sources.options import OpenOptions
-from stream.tokenizer.settings import TokenizerSettings
 from stream.tokenizer.tokenizer import Tokenizer
 from stream.units import Packet
 
@@ -155,7 +155,7 @@ def test_a_paced_loop_takes_its_own_time(tmp_path: Path) -> None:
 
 def test_groups_of_a_loop_end_where_the_file_does(tmp_path: Path) -> None:
     clip = write_clip(tmp_path / "clip.mp4", num_frames=30, fps=10)
-    tokenizer = Tokenizer(TokenizerSettings(max_pixels=28 * 28 * 24))
+    tokenizer = Tokenizer(published(max_pixels=28 * 28 * 24))
     groups = [group for packet in loop(clip, 75) for group in tokenizer.push(packet)]
     assert [round(group.end_s, 2) for group in groups if group.closed_by == "discontinuity"] == [3.0, 6.0]
 

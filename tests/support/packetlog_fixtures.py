@@ -6,15 +6,15 @@ from pathlib import Path
 
 import pytest
 from packetlog_cases import packets
+from published import published
 
 from stream.camera.recording import Recorder
 from stream.config.recording import RecordSettings
 from stream.packetlog import PacketLog, PacketLogWriter
-from stream.tokenizer.settings import TokenizerSettings
 from trainer.world import World, write_file
 
 SECONDS = 6.0
-SETTINGS = TokenizerSettings(max_pixels=24_000, token_rate=60.0, t_max_s=3.0)
+SETTINGS = published(max_pixels=24_000, token_rate=60.0, t_max_s=3.0)
 
 
 @pytest.fixture(scope="module", params=["default", "bframes"])

@@ -33,7 +33,11 @@ def write_checkpoint(folder: Path) -> Path:
     folder.mkdir(parents=True, exist_ok=True)
     small_model().save_pretrained(folder)
     (folder / "tokenizer.json").write_text(json.dumps(byte_tokenizer_json()))
-    stream = {"tokenizer": {"token_rate": 60.0, "max_pixels": 56 * 56}, "max_positions": 4096, "max_timestamp_s": 90.0}
+    stream = {
+        "tokenizer": {"preset": "published", "token_rate": 60.0, "max_pixels": 56 * 56},
+        "max_positions": 4096,
+        "max_timestamp_s": 90.0,
+    }
     (folder / "stream.json").write_text(json.dumps(stream))
     return folder
 

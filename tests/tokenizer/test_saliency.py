@@ -6,12 +6,12 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from published import published
 from repository import GOLDEN
 
 from stream.codec.residual import change_where_moved
 from stream.tokenizer.evidence import Scorer, num_p_canvases
 from stream.tokenizer.saliency import BlockSums, fused_grid, fused_map, percentile
-from stream.tokenizer.settings import TokenizerSettings
 from stream.units import FrameEvidence
 
 DATA = GOLDEN / "selection"
@@ -82,8 +82,8 @@ def test_unusual_bits_are_added_with_their_weight() -> None:
     usual[-2:] = 2000
     bits = usual.copy()
     bits[:2, :2] = 1000
-    plain = Scorer(TokenizerSettings(), (320, 320)).scores(evidence(grid, bits=bits))
-    scorer = Scorer(TokenizerSettings(weight_bits=0.5), (320, 320))
+    plain = Scorer(published(), (320, 320)).scores(evidence(grid, bits=bits))
+    scorer = Scorer(published(weight_bits=0.5), (320, 320))
     np.testing.assert_array_equal(scorer.scores(evidence(grid, bits=bits)), plain)
     scorer.learn(evidence(grid, bits=usual))
     prior = scorer.scores(evidence(grid, bits=bits))
@@ -99,7 +99,7 @@ def active(before: np.ndarray, after: np.ndarray, residual: np.ndarray, motion: 
     change = residual.astype(np.float32)
     for row in range(len(change)):
         change_where_moved(after.reshape(-1), before.reshape(-1), (640, 640), 640, 360, row, motion, change)
-    judged = Scorer(TokenizerSettings(), (640, 360)).judge(evidence(residual, motion, change=change))
+    judged = Scorer(published(), (640, 360)).judge(evidence(residual, motion, change=change))
     return judged.num_active if judged is not None else 0
 
 
@@ -130,11 +130,11 @@ def test_a_new_scene_is_active_everywhere() -> None:
 
 
 def test_canvases_grow_with_activity_from_none_to_all() -> None:
-    settings = TokenizerSettings(still_share=0.25, canvases_per_group=4)
+    settings = published(still_share=0.25, canvases_per_group=4)
     counts = [num_p_canvases(active, 20, 180, settings) for active in range(0, 400)]
     assert counts[0] == counts[9] == 0
     assert counts[10] == 1
     assert counts == sorted(counts)
     assert counts[-1] == 3
     assert num_p_canvases(400, 2, 180, settings) == 2, "never more canvases than the frames can fill"
-    assert num_p_canvases(0, 5, 180, TokenizerSettings(still_share=0.0)) == 3
+    assert num_p_canvases(0, 5, 180, published(still_share=0.0)) == 3

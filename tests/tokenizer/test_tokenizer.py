@@ -12,6 +12,7 @@ from tempfile import TemporaryDirectory
 import av
 import numpy as np
 import pytest
+from published import published
 
 from ov2.canvas import CanvasGroup
 from stream.codec.decode import Decoder
@@ -25,7 +26,7 @@ from stream.tokenizer.tokenizer import Tokenizer
 from stream.units import Packet
 
 FPS = 10
-SMALL = TokenizerSettings(max_pixels=160 * 90, quota=6_000.0)
+SMALL = published(max_pixels=160 * 90, quota=6_000.0)
 
 
 @cache
@@ -268,7 +269,7 @@ def test_all_tokens_are_counted_timestamps_too() -> None:
 def test_a_line_tells_a_group_and_its_digest() -> None:
     groups = groups_of(clip())
     lines = [group_line(group, i) for i, group in enumerate(groups)]
-    keys = ["index", "start_s", "end_s", "closed_by", "cost", "canvases", "patches", "llm_tokens", "sha256"]
+    keys = ["index", "start_s", "end_s", "closed_by", "active", "cost", "canvases", "patches", "llm_tokens", "sha256"]
     assert all(list(line) == keys for line in lines)
     assert len({line["sha256"] for line in lines}) == len(lines)
     assert lines == [group_line(group, i) for i, group in enumerate(groups_of(clip()))]
@@ -276,6 +277,8 @@ def test_a_line_tells_a_group_and_its_digest() -> None:
 
 def test_an_unknown_setting_is_refused_with_the_nearest_known_one() -> None:
     assert settings_from({"t_max_s": 20, "quota": None}) == TokenizerSettings(t_max_s=20)
+    with pytest.raises(SettingsError, match=r"tokenizer\.preset: expected one of activity, published, got 'publishd'"):
+        settings_from({"preset": "publishd"})
     with pytest.raises(SettingsError, match="did you mean token_rate"):
         settings_from({"tokens_rate": 100})
     for bad in (

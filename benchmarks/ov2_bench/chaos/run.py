@@ -30,7 +30,13 @@ FIRST_FRAME_S = 60.0
 RECOVERY_S = 90.0
 """After the last fault; who is not back by then never came back."""
 METRONOME_S = 2.0
-METRONOME = {"t_min_s": METRONOME_S, "t_max_s": METRONOME_S, "canvases_per_group": 1, "max_pixels": 12_544}
+METRONOME = {
+    "preset": "published",
+    "t_min_s": METRONOME_S,
+    "t_max_s": METRONOME_S,
+    "canvases_per_group": 1,
+    "max_pixels": 12_544,
+}
 """Cameras that are not touched close a small group every so many media seconds, whatever they show: what moves their closing is not
 their film."""
 SESSION = {"window_s": 20.0, "window_tokens": 1024, "branch_tokens": 256, "max_timestamp_s": 30.0}

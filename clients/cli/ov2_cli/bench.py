@@ -152,21 +152,31 @@ def boundaries(
 
 @app.command()
 def selection(
+    films: Annotated[
+        Path | None, typer.Option(help="Folder of real films with their truth beside them, in place of yards.")
+    ] = None,
     seeds: Seeds = "900000:900004",
+    only: Annotated[str, typer.Option(help="Only real films whose name holds this; looped ones only by it.")] = "",
     out: Annotated[Path, typer.Option(help="Folder for films, which are kept, and the plot.")] = Path("runs/bench-selection"),
     as_json: Json = False,
 ) -> None:
-    """How much of what moves the chosen blocks show, at equal tokens, for every policy."""
+    """How much of what moves the chosen blocks show, at equal tokens, for every policy, and for the presets."""
     from ov2_bench.figures import save_coverage
     from ov2_bench.films import seeds_between
-    from ov2_bench.selection_coverage import bench_selection
+    from ov2_bench.selection_coverage import EVERY, bench_selection, real_films, yards
 
-    table = bench_selection(seeds_between(seeds), out / "films", tell=lambda line: typer.echo(line, err=True))
-    _tell_rows(table)
-    save_coverage(table, out / "selection.png")
+    def tell(line: str) -> None:
+        typer.echo(line, err=True)
+
+    moving = real_films(films, only=only) if films else yards(seeds_between(seeds), out / "films", tell=tell)
+    tables = bench_selection(moving, tell=tell)
+    for name, table in tables.items():
+        typer.echo(name)
+        _tell_rows(table)
+    save_coverage(tables[EVERY], out / ("selection_films.png" if films else "selection.png"))
     typer.echo(f"plot: {out}")
     if as_json:
-        print(json.dumps(table))
+        print(json.dumps(tables))
 
 
 @app.command()
@@ -268,9 +278,10 @@ def _tell_kernels(results: Mapping[str, dict[str, Any]]) -> None:
 
 
 def _tell_rows(rows: Mapping[str, Mapping[str, float | int | None]]) -> None:
+    width = max(28, *map(len, rows))
     for name, row in rows.items():
         values = "  ".join(f"{key} {'-' if value is None else f'{value:.4g}'}" for key, value in row.items())
-        typer.echo(f"  {name:<28} {values}")
+        typer.echo(f"  {name:<{width}} {values}")
 
 
 def _tell_nested(result: Mapping[str, Any], as_json: bool) -> None:

@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from stream.doctor.facts import Facts
+    from stream.doctor.load import Load
 
 
 def kbps(rate: float) -> str:
@@ -161,7 +162,7 @@ def _groups(facts: Facts) -> str:
         return ""
     return (
         f"about {load.groups_per_min:.0f} a minute of {load.group_s:.1f} s, {load.canvases_per_group or 0:.1f} canvases each; "
-        f"{load.tokens_per_min:.0f} tokens a minute"
+        f"{load.tokens_per_min:.0f} tokens a minute, {100 * load.active_share:.0f} % of it active as seen"
     )
 
 
@@ -171,8 +172,20 @@ def _model(facts: Facts) -> str:
         return ""
     return (
         f"takes {load.prefill_per_s:.0f} tokens/s (token_rate {load.token_rate:g}), {load.patches_per_s:.0f} patches/s; "
-        f"{load.window_tokens} tokens hold {load.window_s:.0f} s"
+        f"{load.window_tokens} tokens hold {load.window_s:.0f} s{_windows(load)}"
     )
+
+
+def _windows(load: Load) -> str:
+    """How long a window lasts by activity; nothing where it does not matter."""
+    told = {share: each.window_s for share, each in load.by_activity.items() if each.window_s is not None}
+    if len(set(told.values())) < 2:
+        return ""
+    return " (" + ", ".join(f"{_long(seconds)} at {share} % active" for share, seconds in told.items()) + ")"
+
+
+def _long(seconds: float) -> str:
+    return f"{seconds / 60:.0f} min" if seconds >= 120 else f"{seconds:.0f} s"
 
 
 def _cost(facts: Facts) -> str:

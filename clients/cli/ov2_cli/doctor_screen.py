@@ -38,6 +38,7 @@ ROW_OF = {
     "intra_only": "evidence",
     "interlaced": "video",
     "resized": "video",
+    "token_rate_limited": "groups",
     "long_gop": "keys",
     "no_key": "keys",
     "smart_codec": "keys",

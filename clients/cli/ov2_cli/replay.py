@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from ov2_cli.group_lines import GroupLines, assignments, checkpoint_settings
+from ov2_cli.group_lines import PNG_HELP, GroupLines, assignments, checkpoint_settings
 
 if TYPE_CHECKING:
     from stream.packetlog import PacketLog, Start
@@ -28,7 +28,7 @@ def replay(
     start: Annotated[str | None, typer.Option(help=TIME_HELP)] = None,
     end: Annotated[str | None, typer.Option(help=TIME_HELP)] = None,
     as_json: Annotated[bool, typer.Option("--json", help="One JSON line per group.")] = False,
-    png: Annotated[Path | None, typer.Option(help="Folder for pictures of the canvases.")] = None,
+    png: Annotated[Path | None, typer.Option(help=PNG_HELP)] = None,
     setting: Annotated[
         list[str] | None, typer.Option("--set", help="A tokenizer setting in place of the recorded one.")
     ] = None,
@@ -37,18 +37,19 @@ def replay(
     """Tokenize a recorded packet log, with the settings that the live camera had unless others are given."""
     from stream.packetlog import PacketLog
     from stream.packetlog.replay import paced, tokenized
-    from stream.tokenizer.settings import settings_from
+    from stream.tokenizer.settings import recorded_settings
     from stream.tokenizer.tokenizer import Tokenizer
 
     given = checkpoint_settings(model) | assignments(setting or [])
     log = PacketLog(folder)
+    lines = GroupLines(as_json=as_json, png=png)
 
     def tokenizer_of(begun: Start | None) -> Tokenizer:
         recorded = dict(begun.tokenizer or {}) if begun is not None else {}
-        return Tokenizer(settings_from(recorded | given))
+        lines.settings = recorded_settings(recorded, given)
+        return Tokenizer(lines.settings)
 
-    lines = GroupLines(as_json=as_json, png=png)
-    with closing(_entries(log, start, end)) as entries:
+    with lines, closing(_entries(log, start, end)) as entries:
         lines.show(tokenized(paced(entries, speed), tokenizer_of))
     if log.num_damaged or log.num_missing:
         typer.echo(f"ov2: the log has {log.num_damaged} damaged stretches, and {log.num_missing} packets are missing", err=True)

@@ -1,6 +1,7 @@
 """`ov2 tokenize`: what the tokenizer makes of a source, group by group.
 
-In: a file, an RTSP address, or `listen:rtsp://...`. Out: a line per group, and pictures of the canvases on request.
+In: a file, an RTSP address, or `listen:rtsp://...`. Out: a line per group; on request pictures of the
+canvases, and of tokens over time.
 """
 
 from __future__ import annotations
@@ -10,13 +11,13 @@ from typing import Annotated
 
 import typer
 
-from ov2_cli.group_lines import GroupLines, assignments, checkpoint_settings
+from ov2_cli.group_lines import PNG_HELP, GroupLines, assignments, checkpoint_settings
 
 
 def tokenize(
     source: Annotated[str, typer.Argument(help="A file, rtsp://..., or listen:rtsp://...")],
     as_json: Annotated[bool, typer.Option("--json", help="One JSON line per group.")] = False,
-    png: Annotated[Path | None, typer.Option(help="Folder for pictures of the canvases.")] = None,
+    png: Annotated[Path | None, typer.Option(help=PNG_HELP)] = None,
     setting: Annotated[list[str] | None, typer.Option("--set", help="A tokenizer setting, KEY=VALUE.")] = None,
     model: Annotated[str | None, typer.Option(help="Take the settings that this checkpoint was trained with.")] = None,
     timeout_s: Annotated[float, typer.Option(help="Seconds to wait for a camera.")] = 10.0,
@@ -27,8 +28,9 @@ def tokenize(
     from stream.tokenizer.tokenizer import Tokenizer
 
     tokenizer = Tokenizer(settings_from(checkpoint_settings(model) | assignments(setting or [])))
-    lines = GroupLines(as_json=as_json, png=png)
-    with open_source(source, timeout_s=timeout_s) as packets:
-        for packet in packets:
-            lines.show(tokenizer.push(packet))
-    lines.show(tokenizer.flush())
+    with GroupLines(as_json=as_json, png=png) as lines:
+        lines.settings = tokenizer.settings
+        with open_source(source, timeout_s=timeout_s) as packets:
+            for packet in packets:
+                lines.show(tokenizer.push(packet))
+        lines.show(tokenizer.flush())

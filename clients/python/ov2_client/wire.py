@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
@@ -17,7 +18,7 @@ T = TypeVar("T")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CameraStatus:
-    """One camera, now. `frame_age_ms` is None before the first frame."""
+    """One camera, now. `frame_age_ms` is None before the first frame. `limits`: what of its settings cannot be kept, why, and what to set."""
 
     name: str
     state: str
@@ -27,12 +28,14 @@ class CameraStatus:
     frame_age_ms: float | None
     reconnects: int
     drops: dict[str, int]
+    limits: Sequence[str] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Timeline:
     """The last minutes of a camera. `bins`: (stream seconds of its beginning, bytes) per half second, keyframes left out.
-    `groups`: start_s, end_s, closed_by, canvases, llm_tokens of each. `media_s` and `wall_s` belong to the newest packet."""
+    `groups`: start_s, end_s, closed_by, active, canvases, llm_tokens of each. `media_s` and `wall_s` belong to the newest packet.
+    `token_rate`: that of the tokenizer's settings; None from a service that does not tell."""
 
     media_s: float | None
     wall_s: float | None
@@ -41,6 +44,7 @@ class Timeline:
     tokens_per_s: float
     bins: tuple[tuple[float, int], ...]
     groups: tuple[dict[str, Any], ...]
+    token_rate: float | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

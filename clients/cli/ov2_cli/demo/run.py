@@ -162,6 +162,7 @@ async def _follow(state: State, client: AsyncClient, out: Path) -> None:
         state.groups = list(timeline.groups)
         state.num_groups = timeline.num_groups
         state.tokens_per_s = timeline.tokens_per_s
+        state.token_rate = timeline.token_rate
         state.frame_age_ms = timeline.frame_age_ms
         await asyncio.sleep(REFRESH_S)
 
@@ -170,4 +171,4 @@ async def _show(state: State, console: Console) -> None:
     """Redraw the page in a terminal; elsewhere the other tasks print lines."""
     if not console.is_terminal:
         await asyncio.Event().wait()
-    await keep_drawn(lambda: draw(state), console, REFRESH_S)
+    await keep_drawn(lambda: draw(state, console.width), console, REFRESH_S)

@@ -13,46 +13,51 @@ from rich.panel import Panel
 from rich.table import Table
 from rich.text import Text
 
+from ov2_cli.demo.bars import cost_bars, token_bars, tokens_told
 from ov2_cli.demo.state import AskedQuestion, State
 
-BARS = "▁▂▃▄▅▆▇█"
-CUT = "╎"
 SHOWN = 8
+COLUMNS = 118
+"""Of the page as a picture."""
+FRAME_COLUMNS = 4
+"""Of a panel: its border and what it keeps free."""
 
 
-def draw(state: State) -> RenderableType:
-    """The whole page."""
+def draw(state: State, columns: int = COLUMNS) -> RenderableType:
+    """The whole page, so many columns wide."""
     head = Text.assemble(
         (" OV2 Live demo ", "bold reverse"),
         f"  seed {state.seed}   {state.media_s:5.1f} / {state.seconds} s   {state.phase}",
     )
     figures = Text(
-        f"{state.num_groups} groups   {state.tokens_per_s:.1f} tokens/s   frame age "
+        f"{state.num_groups} groups   {_rate(state)}   frame age "
         + (f"{state.frame_age_ms:.0f} ms" if state.frame_age_ms is not None else "-")
         + f"   latest canvases: {state.picture or '-'}"
     )
     return Group(
         head,
         figures,
-        Panel(sparkline(state), title="what the camera spent (bytes per half second), cuts between groups", title_align="left"),
+        Panel(
+            _spending(state, columns - FRAME_COLUMNS),
+            title="what the camera spent (bytes per half second), cuts between groups",
+            title_align="left",
+        ),
         Panel(_questions(state), title="questions, asked live", title_align="left"),
         Panel(_alerts(state), title="alerts over MQTT", title_align="left"),
     )
 
 
-def sparkline(state: State, width: int = 96) -> Text:
-    """Bars of the cost per bin, with a mark where a group was cut."""
-    bins = state.bins[-width:]
-    text = Text()
-    if not bins:
-        return Text("waiting for the first packets", style="dim")
-    highest = max(cost for _, cost in bins) or 1.0
-    cuts = [group["end_s"] for group in state.groups]
-    for begin_s, cost in bins:
-        if any(begin_s - 1e-6 <= cut < begin_s + 0.5 - 1e-6 for cut in cuts):
-            text.append(CUT, style="yellow")
-        text.append(BARS[min(len(BARS) - 1, int(cost / highest * len(BARS)))], style="cyan")
-    return text
+def _spending(state: State, columns: int) -> RenderableType:
+    """What came, and where its tokens went, over the same half seconds."""
+    lines = [cost_bars(state, columns)]
+    if state.groups:
+        lines += [token_bars(state, columns), tokens_told(state)]
+    return Group(*lines)
+
+
+def _rate(state: State) -> str:
+    asked = f" (token_rate {state.token_rate:g})" if state.token_rate is not None else ""
+    return f"{state.tokens_per_s:.1f} tokens/s{asked}"
 
 
 def _questions(state: State) -> RenderableType:
@@ -87,7 +92,7 @@ def alert_line(alert: dict[str, object]) -> str:
 
 def save_picture(state: State, path: Path) -> None:
     """The page as an SVG, for those who were not there."""
-    console = Console(record=True, width=118, file=io.StringIO(), force_terminal=True)
+    console = Console(record=True, width=COLUMNS, file=io.StringIO(), force_terminal=True)
     console.print(draw(state))
     console.save_svg(str(path), title="ov2 demo")
 
@@ -102,7 +107,7 @@ def summary(state: State, console: Console) -> None:
     console.print(table)
     news = sum(1 for alert in state.alerts if alert["event"]["type"] == "new")
     console.print(
-        f"{state.num_groups} groups, {state.tokens_per_s:.1f} tokens/s on average, {news} boundary alerts, "
+        f"{state.num_groups} groups, {_rate(state)} on average, {news} boundary alerts, "
         f"{len(state.errors)} errors; latest canvases: {state.picture or '-'}"
     )
     for error in state.errors:

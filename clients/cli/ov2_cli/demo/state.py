@@ -40,6 +40,7 @@ class State:
     groups: list[dict[str, Any]] = field(default_factory=list)
     num_groups: int = 0
     tokens_per_s: float = 0.0
+    token_rate: float | None = None
     frame_age_ms: float | None = None
     picture: str = ""
     errors: list[str] = field(default_factory=list)
