@@ -86,13 +86,24 @@ def test_bins_one_by_one_give_the_groups_of_the_whole_recording(
 @given(films, st.floats(0.1, 5))
 def test_groups_keep_their_bounds(records: list[tuple[float, bool, bool]], quota: float) -> None:
     costs, active, _ = map(list, zip(*records, strict=True))
-    for span in cut(Film(costs, active), quota=quota)[:-1]:
+    spans = cut(Film(costs, active), quota=quota)[:-1]
+    for before, span in zip([None, *spans], spans, strict=False):
         num_bins = span.end - span.start + 1
         if span.is_active:
             assert RULE.groups.num_min <= num_bins <= max(RULE.groups.num_max, RULE.groups.num_min + RULE.num_calm)
         else:
             assert num_bins <= RULE.num_still
-            assert not any(active[span.start : span.end + 1])
+            tail = RULE.groups.num_min - 1 if before is not None and before.is_active else 0
+            assert not any(active[span.start + tail : span.end + 1]), "but for the rest of what the group before has shown"
+
+
+def test_a_rest_of_a_spell_too_short_for_a_group_belongs_to_the_stillness_behind_it() -> None:
+    film = Film([1.0] * 6 + [0.1, 1.0] + [0.5] * 30, [True] * 8 + [False] * 30)
+    spans = as_tuples(cut(film, quota=4.0))
+    assert [is_active for *_, is_active in spans[:3]] == [True, True, False]
+    start, end, closed_by, _ = spans[2]
+    assert start == 7, "the last active bin is in it"
+    assert (end - start + 1, closed_by) == (RULE.num_still, "max_span")
 
 
 def test_still_groups_are_long_and_end_where_something_begins() -> None:
