@@ -283,6 +283,7 @@ class Service:
             refused=dict(self.refused),
             watches=dict(self.watches.judge.counts),
             damaged=self._damaged(),
+            limits={camera.name: told for camera in self._cameras.values() if (told := camera.feed.limits())},
         )
 
     def _damaged(self) -> dict[str, int]:

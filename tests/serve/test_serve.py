@@ -84,6 +84,20 @@ def test_questions_asked_at_once_are_all_answered(start: Start, video: Path) -> 
     assert len({answer["answer"] for answer in answers}) == 1, "same pictures, same question, same answer"
 
 
+def test_a_token_rate_that_cannot_be_kept_is_told_by_camera_with_what_to_set(start: Start, video: Path) -> None:
+    by_activity = {"preset": "activity", "t_still_s": 30.0, "t_max_s": 6.0, "token_rate": 5.0}
+    service = start(
+        {"front": {"url": str(video), "paced": False, "tokenizer": by_activity}, "back": {"url": str(video), "paced": False}}
+    )
+    front, back = service.camera_when("front", over), service.camera_when("back", over)
+    rate, window = front["limits"]
+    assert "above token_rate 5" in rate
+    assert "set t_max_s" in rate
+    assert "hold 60 s: the checkpoint knows times up to 90 s (max_timestamp_s)" in window
+    assert not [told for told in back["limits"] if "token_rate" in told]
+    assert service.get("/v1/status").json()["limits"]["front"] == front["limits"]
+
+
 def test_cameras_are_listed_with_state_counts_and_age(start: Start, video: Path) -> None:
     service = start({"front": {"url": str(video), "paced": False}, "spare": {"url": "rtsp://127.0.0.1:1/x", "enabled": False}})
     front = service.camera_when("front", over)
