@@ -2,7 +2,8 @@
 
 In: the groups of a film, when something happens in it, the token rate asked for. Out: one row of numbers.
 
-- A group is active when it overlaps what happens by more than `EDGE_S`, else still. Tokens per second are those of active (still)
+- A group is active when it overlaps what happens by more than `EDGE_S`, and by more than `EDGE_SHARE` of its span, else still: half a minute
+  of rest with a last step in it is no active group. Tokens per second are those of active (still)
   groups over the seconds that they cover, so that a group at an edge is not counted twice.
 - An active minute is sixty seconds of active groups, one after another, whatever lies between; a group's tokens are spread evenly
   over its span. Ten minutes are any ten minutes of the film.
@@ -25,7 +26,7 @@ if TYPE_CHECKING:
 
     from trainer.world.activity import Intervals
 
-EDGE_S = 0.25
+EDGE_S, EDGE_SHARE = 0.25, 0.1
 BEFORE_S = 1.0
 ONSET_SPAN_S = 2.0
 SPELL_S = 30.0
@@ -68,7 +69,7 @@ class FilmTruth:
         return sum(max(0.0, min(high, group.end_s) - max(low, group.start_s)) for low, high in self.active)
 
     def is_active(self, group: GroupSpan) -> bool:
-        return self.overlap_s(group) > EDGE_S
+        return self.overlap_s(group) > max(EDGE_S, EDGE_SHARE * group.span_s)
 
     def onsets_s(self) -> list[float]:
         """Beginnings after a rest; one at the film's own beginning is none."""

@@ -79,6 +79,13 @@ def test_rests_too_short_to_be_known_as_such_count_only_where_there_are_no_other
     assert (row["median_span_still_s"], row["still_spells"]) == (2.0, [])
 
 
+def test_a_long_rest_with_a_last_step_in_it_is_still() -> None:
+    truth = FilmTruth(duration_s=100.0, active=((0.0, 20.8),))
+    rest = _groups(20.0, 60.0, 40.0, 30, "max_span")[0]
+    assert not truth.is_active(rest)
+    assert truth.is_active(_groups(20.0, 24.0, 4.0, 30, "still")[0])
+
+
 def test_groups_by_the_clock_meet_no_onset_and_spend_on_rests() -> None:
     row = measure(_groups(0.0, 720.0, 6.0, 600, "max_span"), TRUTH, 100)
     assert (row["closed_by_quota"], row["onsets_met"], row["onset_span_s"]) == (0.0, 0.0, 6.0)
