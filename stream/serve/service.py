@@ -262,9 +262,8 @@ class Service:
         known = ", ".join(self._cameras)
         close = difflib.get_close_matches(name, self._cameras, n=1, cutoff=0.4)
         hint = f"did you mean {close[0]}?" if close else "add it to the configuration"
-        raise UnknownCameraError(
-            f"camera {name[:64]!r}: expected one of {known}; {hint}", expected=known, got=name[:64], setting="cameras"
-        )
+        told = f"camera {name[:64]!r}: expected one of {known}; {hint}"
+        raise UnknownCameraError(told, expected=known, got=name[:64], setting="cameras")
 
     def cameras(self) -> list[CameraStatus]:
         return [camera.status() for camera in self._cameras.values()]
