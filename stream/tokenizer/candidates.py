@@ -170,11 +170,16 @@ class OpenFrames:
         return bins
 
     def drop_anchors(self, earliest_next: int) -> None:
-        """Forget the first frames of bins that start neither the open group nor, from `earliest_next` on, another."""
+        """Forget the first frames of bins that start neither the open group nor, from `earliest_next` on, another; and their keyframes, but
+        for the first of the open group, by which it is shown if nothing happens."""
+        has_key = bool(self.bins) and self.bins[0].key is not None
         for bin_ in islice(self.bins, 1, None):
             if bin_.index >= earliest_next:
                 return
             bin_.anchor = None
+            if has_key:
+                bin_.key = None
+            has_key = has_key or bin_.key is not None
 
     def _decide(self) -> None:
         """The slot has passed: its costliest frame stays."""

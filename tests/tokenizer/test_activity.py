@@ -90,6 +90,16 @@ def test_groups_begin_with_a_keyframe_where_nothing_was_active() -> None:
     assert all(any(abs(group.runs[0][0] - at) < 0.001 for at in keys) for group in still if group.end_s - group.start_s >= 3.0)
 
 
+def test_a_still_spell_holds_few_pictures_however_often_a_keyframe_comes() -> None:
+    tokenizer, most = Tokenizer(replace(SETTINGS, t_still_s=60.0)), 0
+    for packet in film(seconds=40, fps=10, gop=5):
+        tokenizer.push(packet)
+        if packet.pts_s > WALK_S[1] + 5 and tokenizer._stream is not None:
+            held = {held.frame_id for bin_ in tokenizer._stream.frames.bins for held in bin_.held()}
+            most = max(most, len(held))
+    assert 0 < most < 24, "of the newest bins, and one keyframe of the 56 that came"
+
+
 def test_all_tokens_of_a_still_spell_are_one_canvas() -> None:
     groups = groups_of(film())
     still = [group for group in groups if group.end_s <= WALK_S[0]]
