@@ -34,8 +34,8 @@ class StreamClaims:
 
 class BlockGrids(Protocol):
     """What slice data tells of one picture, in grids [R, C] of blocks of 16 x 16 pixels: `bits`; `qp`, quantisers; `levels`, sums of absolute
-    quantised coefficients; `intra`, which were predicted from no other picture; `vectors` [R, C, 4, 4, 2] (x, y) in quarter pixels, None of
-    pictures that are not P, and where they were not asked for. `refused`: why it was not read."""
+    quantised coefficients; `intra`, which were predicted from no other picture; `mean_vectors` float32 [R, C, 2] (x, y) in quarter pixels,
+    zero where there are none (B slices do not tell theirs), None where they were not asked for. `refused`: why it was not read."""
 
     @property
     def bits(self) -> np.ndarray: ...
@@ -50,7 +50,7 @@ class BlockGrids(Protocol):
     def intra(self) -> np.ndarray: ...
 
     @property
-    def vectors(self) -> np.ndarray | None: ...
+    def mean_vectors(self) -> np.ndarray | None: ...
 
     @property
     def picture_type(self) -> str: ...
@@ -60,8 +60,6 @@ class BlockGrids(Protocol):
 
     @property
     def is_whole(self) -> bool: ...
-
-    def without_vectors(self) -> BlockGrids: ...
 
 
 class BlockParser(Protocol):
@@ -127,7 +125,7 @@ class Codec:
         """The sets that a packet brings and slice data depends on."""
         return ()
 
-    def new_parser(self, *, with_vectors: bool = False) -> BlockParser:
+    def new_parser(self, *, with_motion: bool = False) -> BlockParser:
         """A parser of one stream's slice data. Only where `has_bits`."""
         raise NotImplementedError(f"expected a codec whose slice data is read, got {self.name}")
 

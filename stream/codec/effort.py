@@ -181,10 +181,10 @@ class EffortMeter:
     def push(self, grids: BlockGrids, step_s: float, passed_s: float | None = None, *, since_key_s: float = math.inf) -> Effort:
         """`step_s`: seconds since the picture that it refers to. `passed_s`: since the one pushed before; the same by default. `since_key_s`:
         since the newest intra picture."""
-        assert grids.vectors is not None, "expected a parser that reads vectors"
+        assert grids.mean_vectors is not None, "expected a parser that reads motion"
         passed_s = step_s if passed_s is None else passed_s
         intra_RC = grids.intra
-        vectors_RC2 = np.where(intra_RC[..., None], 0.0, grids.vectors.mean((2, 3), dtype=np.float32))
+        vectors_RC2 = np.where(intra_RC[..., None], 0.0, grids.mean_vectors)
         speed_RC2 = vectors_RC2 / np.float32(QUARTER_PEL * step_s)
         spent_RC = np.where(intra_RC, 0.0, grids.levels * np.exp2((grids.qp - np.float32(QP_REFERENCE)) / np.float32(QP_STEP)))
         # in flat parts an encoder picks any vector, and the same for neighbours: only those beside coefficients are sure

@@ -12,6 +12,8 @@ from __future__ import annotations
 import math
 from typing import NamedTuple
 
+import numpy as np
+
 from stream.codec.codec import BlockGrids, BlockParser
 from stream.codec.codecs import codec_of
 from stream.codec.effort import Effort, EffortMeter
@@ -64,20 +66,22 @@ class SliceData:
         return self._sample is not None
 
     def grids(self) -> BlockGrids | None:
-        """Without vectors. None where the packet holds nothing that can be read. This may be long after it came, and other sets may have
+        """None where the packet holds nothing that can be read. This may be long after it came, and other sets may have
         come since."""
         if self._parser is not None:
             self._parser.see_parameter_sets(self._sets)
             grids, self._parser = self._parser.push(self.packet.data), None
             if grids is not None:
                 self._measure(grids)
-                self._grids = grids.without_vectors()
+                self._grids = grids
         return self._grids
 
     def mean_qp(self) -> float:
         """Over the macroblocks, NaN where it is no sample or they cannot be read."""
         grids = self.grids() if self.is_sample else None
-        return float(grids.qp.mean()) if grids is not None and grids.is_whole else math.nan
+        return (
+            float(np.add.reduce(grids.qp, None, np.int64)) / grids.qp.size if grids is not None and grids.is_whole else math.nan
+        )
 
     def effort(self) -> Effort | None:
         """None where it is no sample or cannot be read. Samples are to be asked in order."""
@@ -86,7 +90,7 @@ class SliceData:
         return self._effort
 
     def _measure(self, grids: BlockGrids) -> None:
-        if self._sample is not None and grids.is_whole and grids.vectors is not None:
+        if self._sample is not None and grids.is_whole:
             sample = self._sample
             self._effort = sample.meter.push(grids, sample.step_s, sample.passed_s, since_key_s=sample.since_key_s)
 
@@ -111,7 +115,7 @@ class SliceReader:
         if not codec.has_bits:
             return SliceData(packet, (), None, None)
         if codec.name not in self._parsers:
-            self._parsers[codec.name] = codec.new_parser(with_vectors=True)
+            self._parsers[codec.name] = codec.new_parser(with_motion=True)
         if sets := codec.parameter_sets(
             packet.data
         ):  # a random access point brings all of them, any other picture those that changed

@@ -17,7 +17,7 @@ class Grids:
     """As the parser gives them."""
 
     levels: np.ndarray
-    vectors: np.ndarray
+    mean_vectors: np.ndarray
     qp: np.ndarray
     intra: np.ndarray
     bits: np.ndarray
@@ -25,21 +25,18 @@ class Grids:
     refused: str = ""
     is_whole: bool = True
 
-    def without_vectors(self) -> Grids:
-        return self
-
 
 def picture(index: int, *, at_work: bool = False, column: int = 6) -> Grids:
     """A wall on the left whose noise costs thirty times that of the rest; somebody moves to the right, 3 x 3 macroblocks from `column` on."""
     random = np.random.default_rng(index)
     levels = random.poisson(4, (ROWS, COLUMNS))
     levels[:, :4] += random.poisson(120, (ROWS, 4))
-    vectors = random.integers(-3, 4, (ROWS, COLUMNS, 4, 4, 2)).astype(np.int16)
+    vectors = random.integers(-3, 4, (ROWS, COLUMNS, 4, 4, 2)).mean((2, 3)).astype(np.float32)
     if at_work:
         levels[2:5, column : column + 3] += 200
         vectors[2:5, column : column + 3] = (8, 0)
     zeros = np.zeros((ROWS, COLUMNS))
-    return Grids(levels=levels, vectors=vectors, qp=np.full((ROWS, COLUMNS), 26), intra=zeros.astype(bool), bits=zeros)
+    return Grids(levels=levels, mean_vectors=vectors, qp=np.full((ROWS, COLUMNS), 26), intra=zeros.astype(bool), bits=zeros)
 
 
 def efforts(num: int, *, begin: int, step_s: float, passed_s: float) -> list[Effort]:

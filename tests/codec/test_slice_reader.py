@@ -157,12 +157,3 @@ def test_effort_is_the_same_whoever_asks_first(golden: Path) -> None:
     assert len(first) > START_PICTURES
     assert sum(strength.sum() for strength in first) > 0
     np.testing.assert_array_equal(first, second)
-
-
-def test_grids_are_kept_without_vectors(low_delay: list[Packet]) -> None:
-    """They stay as long as the frames of an open group: vectors of six seconds would be a hundred megabytes."""
-    reader = SliceReader()
-    for packet in low_delay[:5]:
-        grids = reader.of(packet).grids()
-        assert grids is not None
-        assert grids.vectors is None

@@ -34,10 +34,10 @@ class _H264(Codec):
             return ()  # canonical units hold them in front
         return tuple(nal for nal in split_annexb(data) if nal[0] & TYPE_MASK in _SETS)
 
-    def new_parser(self, *, with_vectors: bool = False) -> BlockParser:
+    def new_parser(self, *, with_motion: bool = False) -> BlockParser:
         from stream.codec.h264.slice_data import MacroblockParser  # loads Numba, which reader processes do without
 
-        return MacroblockParser(with_vectors=with_vectors)
+        return MacroblockParser(with_motion=with_motion)
 
     def picture_type(self, data: bytes) -> str:
         for nal in split_annexb(data, _FIRST_UNITS):

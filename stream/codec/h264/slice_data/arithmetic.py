@@ -30,7 +30,7 @@ _AFTER, _IF_OTHER = _U(NUM_CONTEXTS), _U(_NUM_VALUES)
 _TO_QUARTER, _QUARTER = _U(_TOP + 3), _U(3 << 3)
 """What makes eight times qCodIRangeIdx of a range: bits 6 and 7 of codIRange."""
 _LPS_RANGE = _U(0xFF << _TOP)
-_START_RANGE, _TWO = _U(510 << _TOP), _U(2 << _TOP)
+_START_RANGE, TWO = _U(510 << _TOP), _U(2 << _TOP)
 _MARK_ALONE = _U(1 << 63)
 
 
@@ -84,10 +84,16 @@ def keep(state: np.ndarray, range_: int, offset: int, at: int) -> None:
     state[RANGE], state[OFFSET], state[NEXT] = np.int64(range_), np.int64(offset), at
 
 
+@inlined
+def position_of(offset: int, at: int) -> int:
+    """Bits of the payload that the arithmetic decoder has read: all that were fetched but those between codIOffset and the mark."""
+    return 8 * at - (_TOP - 1) + trailing_zeros_of(offset)
+
+
 @lean
 def position(state: np.ndarray) -> int:
-    """Bits of the payload that the arithmetic decoder has read: all that were fetched but those between codIOffset and the mark."""
-    return 8 * state[NEXT] - (_TOP - 1) + trailing_zeros_of(state[OFFSET])
+    """The same of a decoder that was put back."""
+    return position_of(state[OFFSET], state[NEXT])
 
 
 @lean
@@ -179,7 +185,7 @@ def bypass_bit(reading: Reading) -> int:
 def terminate(reading: Reading) -> int:
     """DecodeTerminate (9.3.3.2.2.3): 1 ends the slice, or announces samples as they are."""
     state = reading.state
-    range_, offset = _U(state[RANGE]) - _TWO, _U(state[OFFSET])
+    range_, offset = _U(state[RANGE]) - TWO, _U(state[OFFSET])
     if offset >= range_:
         state[RANGE] = np.int64(range_)
         return 1

@@ -24,6 +24,7 @@ WINDOW = 57
     LAST_DELTA,
     LEVELS,
     END_FLAGS,
+    MACROBLOCKS,
     NUMBER,
     TYPE,
     IS_CABAC,
@@ -39,16 +40,25 @@ WINDOW = 57
     LEFT,
     ABOVE,
     SIZE,
+    FIRST,
+    COLUMN,
+    SLOT,
+    ROOM,
+    BEGIN,
+    HAS_MOTION,
     NUM_STATE,
-) = range(25)
+) = range(32)
 """Places in the int64 state of a slice that is read.
 
 - `AT`: bits read; `FAILED`: something impossible was read. `RANGE`, `OFFSET`, `NEXT`: codIRange, codIOffset and what is read ahead, the
   next byte to fetch (see `arithmetic`). `QP`: QP_Y of the macroblock before; `LAST_DELTA`: its mb_qp_delta; `LEVELS`: sum of absolute
-  levels of this one. `END_FLAGS`: bits of all end_of_slice_flags.
+  levels of this one. `MACROBLOCKS`, `END_FLAGS`: bits of all macroblocks, of all
+  end_of_slice_flags.
 - Of the slice: its number in the picture, type, entropy coder, picture width and size in macroblocks, lengths of its reference lists,
   transform_8x8_mode_flag, direct_8x8_inference_flag, whether there is chroma, whether vectors are wanted.
-- The macroblock that is read, and those left of and above it, -1 outside the slice. `SIZE`: bytes of the payload, padding included.
+- The macroblock that is read: `ADDRESS`, `COLUMN`, `SLOT` in `cells` and `motion` of `ROOM` slots; `LEFT`, `ABOVE`: slots of its
+  neighbours, -1 outside the slice. `BEGIN`: bits read before it. `FIRST`: the slice's first.
+- `SIZE`: bytes of the payload, padding included. `HAS_MOTION`: there is room for vectors; `WITH_VECTORS`: and the slice has some.
 """
 
 _LONGEST = 31

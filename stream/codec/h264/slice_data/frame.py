@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 
 from stream.codec.h264.slice_data.grid import INTRA, SKIPPED
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class SliceBits:
+class SliceBits(NamedTuple):
     """Where the bits of one slice unit went. They add up: `total_bits` of the unit, its first byte and emulation prevention bytes included,
     is the sum of the six parts, unless the slice is damaged.
 
@@ -39,6 +39,7 @@ class MacroblockFrame:
       skipped ones is charged to its first.
     - `qp` int8 [R, C]: QP_Y. `levels` int32 [R, C]: sum of absolute quantised levels. `kind` uint8 [R, C]: bits as in
       `stream.codec.h264.slice_data.grid` (INTRA_BLOCKS, INTRA_16, PCM, SKIPPED, DIRECT, INTER). `skipped` bool [R, C].
+    - `mean_vectors` float32 [R, C, 2] (x, y) quarter pixels, mean over the macroblock, 0 where it has none; None unless motion was asked for.
     - `vectors` int16 [R, C, 4, 4, 2] (x, y) quarter pixels and `references` int8 [R, C, 2, 2] (refIdx of list 0, -1 for none) of P
       slices, where they were asked for, else None.
     - `picture_type`: I, P or B; `sequence`, `order`: pictures are displayed by (sequence, order). `is_reference`.
@@ -50,6 +51,7 @@ class MacroblockFrame:
     qp: np.ndarray
     levels: np.ndarray
     kind: np.ndarray
+    mean_vectors: np.ndarray | None
     vectors: np.ndarray | None
     references: np.ndarray | None
     picture_type: str
@@ -74,7 +76,3 @@ class MacroblockFrame:
     def is_whole(self) -> bool:
         """Whether the grids can be relied on."""
         return not self.damaged and not self.refused
-
-    def without_vectors(self) -> MacroblockFrame:
-        """The same for those who keep many: vectors are nine tenths of it."""
-        return replace(self, vectors=None, references=None)

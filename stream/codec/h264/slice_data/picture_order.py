@@ -6,7 +6,7 @@ by (sequence, order).
 
 from __future__ import annotations
 
-import numpy as np
+from collections.abc import Sequence
 
 from stream.codec.h264.parameter_sets import Sps
 from stream.codec.h264.slice_data import slice_header as head
@@ -21,7 +21,7 @@ class PictureOrder:
         self._frame_num = self._frame_num_offset = 0
         self._was_reset = False
 
-    def of(self, sps: Sps, nal: int, header: np.ndarray) -> tuple[int, int]:
+    def of(self, sps: Sps, nal: int, header: Sequence[int]) -> tuple[int, int]:
         """(sequence, order) of the next picture in decoding order, by its first slice and the first byte of that unit."""
         is_idr, is_reference = nal & 31 == 5, nal >> 5 & 3 != 0
         if is_idr or self.sequence < 0:
@@ -36,23 +36,23 @@ class PictureOrder:
             place = self.sequence, 0
         return place
 
-    def _by_lsb(self, sps: Sps, header: np.ndarray, is_idr: bool, is_reference: bool) -> int:
+    def _by_lsb(self, sps: Sps, header: Sequence[int], is_idr: bool, is_reference: bool) -> int:
         """Type 0 (8.2.1.1)."""
         period = 1 << sps.log2_max_pic_order_cnt_lsb
         if is_idr:
             self._high = self._low = 0
-        low, high = int(header[head.ORDER_LSB]), self._high
+        low, high = header[head.ORDER_LSB], self._high
         if low < self._low and self._low - low >= period // 2:
             high += period
         elif low > self._low and low - self._low > period // 2:
             high -= period
         if is_reference:
             self._high, self._low = high, low
-        return high + low + min(0, int(header[head.DELTA_ORDER_BOTTOM]))
+        return high + low + min(0, header[head.DELTA_ORDER_BOTTOM])
 
-    def _by_frame_num(self, sps: Sps, header: np.ndarray, is_idr: bool, is_reference: bool) -> int:
+    def _by_frame_num(self, sps: Sps, header: Sequence[int], is_idr: bool, is_reference: bool) -> int:
         """Types 1 and 2 (8.2.1.2, 8.2.1.3)."""
-        frame_num = int(header[head.FRAME_NUM])
+        frame_num = header[head.FRAME_NUM]
         if is_idr or self._was_reset:
             self._frame_num_offset = 0
         elif self._frame_num > frame_num:
@@ -71,4 +71,4 @@ class PictureOrder:
             expected = rounds * sum(cycle) + sum(cycle[: within + 1])
         if not is_reference:
             expected += sps.offset_for_non_ref_pic
-        return expected + int(header[head.DELTA_ORDER_0])
+        return expected + header[head.DELTA_ORDER_0]

@@ -9,7 +9,7 @@ import numpy as np
 
 from stream.codec.compiled import lean
 from stream.codec.h264.slice_data import elements
-from stream.codec.h264.slice_data.bits import ADDRESS, FAILED, INFERENCE, IS_CABAC, NUM_REF_0, NUM_REF_1, TYPE, WITH_VECTORS
+from stream.codec.h264.slice_data.bits import FAILED, INFERENCE, IS_CABAC, NUM_REF_0, NUM_REF_1, SLOT, TYPE, WITH_VECTORS
 from stream.codec.h264.slice_data.grid import (
     DIFFERENCES,
     INDICES,
@@ -43,7 +43,7 @@ _B_SUB_SHAPES = np.array([0, 0, 0, 0, 1, 2, 1, 2, 1, 2, 3, 3, 3], np.int64)
 def _read_difference(reading: Reading, which: int, box: tuple[int, int, int, int]) -> None:
     """mvd of one partition; `box` is its place and size in blocks."""
     state = reading.state
-    address, (x, y, width, height), place = state[ADDRESS], box, 32 * which
+    slot, (x, y, width, height), place = state[SLOT], box, 32 * which
     sum_x = sum_y = 0
     if state[IS_CABAC]:
         sum_x = difference_increment(reading, place, x, y)
@@ -57,28 +57,28 @@ def _read_difference(reading: Reading, which: int, box: tuple[int, int, int, int
         far_x, far_y = min(abs(difference_x), MOST_DIFFERENCE), min(abs(difference_y), MOST_DIFFERENCE)
         for row in range(y, y + height):
             for column in range(x, x + width):
-                set_cell(reading, address, DIFFERENCES + place + 2 * (4 * row + column), far_x)
-                set_cell(reading, address, DIFFERENCES + place + 2 * (4 * row + column) + 1, far_y)
+                set_cell(reading, slot, DIFFERENCES + place + 2 * (4 * row + column), far_x)
+                set_cell(reading, slot, DIFFERENCES + place + 2 * (4 * row + column) + 1, far_y)
     if state[WITH_VECTORS]:
-        index = reading.motion[address * NUM_MOTION + INDICES + (y >> 1) * 2 + (x >> 1)]
+        index = reading.motion[slot * NUM_MOTION + INDICES + (y >> 1) * 2 + (x >> 1)]
         vector_x, vector_y = predict(reading, x, y, width, height, index)
-        put(reading, address, x, y, width, height, vector_x + difference_x, vector_y + difference_y)
+        put(reading, slot, x, y, width, height, vector_x + difference_x, vector_y + difference_y)
 
 
 @lean
 def _read_reference(reading: Reading, which: int, box: tuple[int, int, int, int], is_read: bool) -> None:
     """ref_idx of the partition `box` (place and size in quarters), where it is in the stream."""
     state = reading.state
-    address, (x, y, width, height), index = state[ADDRESS], box, 0
+    slot, (x, y, width, height), index = state[SLOT], box, 0
     num_refs = state[NUM_REF_1] if which else state[NUM_REF_0]
     if num_refs > 1 and is_read:
         increment = reference_increment(reading, which, x, y) if state[IS_CABAC] else 0
         index = elements.reference_index(reading, num_refs, increment)
     for row in range(y, y + height):
         for column in range(x, x + width):
-            set_cell(reading, address, REFS + 4 * which + 2 * row + column, index > 0)
+            set_cell(reading, slot, REFS + 4 * which + 2 * row + column, index > 0)
             if state[WITH_VECTORS]:
-                reading.motion[address * NUM_MOTION + INDICES + 2 * row + column] = index
+                reading.motion[slot * NUM_MOTION + INDICES + 2 * row + column] = index
 
 
 @lean

@@ -9,8 +9,8 @@ from __future__ import annotations
 import numpy as np
 
 from stream.codec.compiled import lean
-from stream.codec.h264.slice_data.bits import ADDRESS
-from stream.codec.h264.slice_data.grid import INDICES, NUM_MOTION, above_left_of, above_of, above_right_of, left_of
+from stream.codec.h264.slice_data.bits import ABOVE, LEFT, SLOT
+from stream.codec.h264.slice_data.grid import INDICES, NUM_MOTION, above_left_of, above_right_of
 from stream.codec.h264.slice_data.reading import Reading
 
 _UNKNOWN, _NONE = -2, -1
@@ -20,17 +20,17 @@ _ORDER = np.array([0, 1, 4, 5, 2, 3, 6, 7, 8, 9, 12, 13, 10, 11, 14, 15], np.int
 
 
 @lean
-def _near(reading: Reading, address: int, block: int) -> tuple[int, int, int]:
+def _near(reading: Reading, slot: int, block: int) -> tuple[int, int, int]:
     """refIdx and vector of a block (raster order) of a macroblock, -1 for none."""
-    if address < 0:
+    if slot < 0:
         return _UNKNOWN, 0, 0
-    index = int(reading.motion[address * NUM_MOTION + INDICES + (block >> 3) * 2 + (block & 3) // 2])
+    index = int(reading.motion[slot * NUM_MOTION + INDICES + (block >> 3) * 2 + (block & 3) // 2])
     if index < 0:
         return _NONE, 0, 0
     return (
         index,
-        int(reading.motion[address * NUM_MOTION + 2 * block]),
-        int(reading.motion[address * NUM_MOTION + 2 * block + 1]),
+        int(reading.motion[slot * NUM_MOTION + 2 * block]),
+        int(reading.motion[slot * NUM_MOTION + 2 * block + 1]),
     )
 
 
@@ -38,16 +38,16 @@ def _near(reading: Reading, address: int, block: int) -> tuple[int, int, int]:
 def _left(reading: Reading, x: int, y: int) -> tuple[int, int, int]:
     state = reading.state
     if x > 0:
-        return _near(reading, state[ADDRESS], 4 * y + x - 1)
-    return _near(reading, left_of(reading, state[ADDRESS]), 4 * y + 3)
+        return _near(reading, state[SLOT], 4 * y + x - 1)
+    return _near(reading, state[LEFT], 4 * y + 3)
 
 
 @lean
 def _above(reading: Reading, x: int, y: int) -> tuple[int, int, int]:
     state = reading.state
     if y > 0:
-        return _near(reading, state[ADDRESS], 4 * y - 4 + x)
-    return _near(reading, above_of(reading, state[ADDRESS]), 12 + x)
+        return _near(reading, state[SLOT], 4 * y - 4 + x)
+    return _near(reading, state[ABOVE], 12 + x)
 
 
 @lean
@@ -56,19 +56,19 @@ def _corner(reading: Reading, x: int, y: int, width: int) -> tuple[int, int, int
     state = reading.state
     right = x + width
     if y == 0:
-        near = above_of(reading, state[ADDRESS]) if right < 4 else above_right_of(reading, state[ADDRESS])
+        near = state[ABOVE] if right < 4 else above_right_of(state)
         index, vector_x, vector_y = _near(reading, near, 12 + (right & 3))
         if index != _UNKNOWN:
             return index, vector_x, vector_y
     elif right < 4 and _ORDER[4 * y - 4 + right] < _ORDER[4 * y + x]:
-        return _near(reading, state[ADDRESS], 4 * y - 4 + right)
+        return _near(reading, state[SLOT], 4 * y - 4 + right)
     if x > 0 and y > 0:
-        return _near(reading, state[ADDRESS], 4 * y - 4 + x - 1)
+        return _near(reading, state[SLOT], 4 * y - 4 + x - 1)
     if y > 0:
-        return _near(reading, left_of(reading, state[ADDRESS]), 4 * y - 4 + 3)
+        return _near(reading, state[LEFT], 4 * y - 4 + 3)
     if x > 0:
-        return _near(reading, above_of(reading, state[ADDRESS]), 12 + x - 1)
-    return _near(reading, above_left_of(reading, state[ADDRESS]), 15)
+        return _near(reading, state[ABOVE], 12 + x - 1)
+    return _near(reading, above_left_of(state), 15)
 
 
 @lean
@@ -104,20 +104,9 @@ def predict(reading: Reading, x: int, y: int, width: int, height: int, index: in
 
 
 @lean
-def predict_skipped(reading: Reading) -> tuple[int, int]:
-    """Vector of P_Skip (8.4.1.1)."""
-    a, ax, ay = _left(reading, 0, 0)
-    b, bx, by = _above(reading, 0, 0)
-    still = (a == 0 and ax == 0 and ay == 0) or (b == 0 and bx == 0 and by == 0)
-    if a == _UNKNOWN or b == _UNKNOWN or still:
-        return 0, 0
-    return predict(reading, 0, 0, 4, 4, 0)
-
-
-@lean
-def put(reading: Reading, address: int, x: int, y: int, width: int, height: int, vector_x: int, vector_y: int) -> None:
+def put(reading: Reading, slot: int, x: int, y: int, width: int, height: int, vector_x: int, vector_y: int) -> None:
     """Write a partition's vector."""
     for row in range(y, y + height):
         for column in range(x, x + width):
-            reading.motion[address * NUM_MOTION + 2 * (4 * row + column)] = vector_x
-            reading.motion[address * NUM_MOTION + 2 * (4 * row + column) + 1] = vector_y
+            reading.motion[slot * NUM_MOTION + 2 * (4 * row + column)] = vector_x
+            reading.motion[slot * NUM_MOTION + 2 * (4 * row + column) + 1] = vector_y
