@@ -24,7 +24,6 @@ from stream.units import Packet
 class _WaitingPicture(NamedTuple):
     packet: Packet
     pixels: weakref.ref[Pixels]
-    is_reference: bool
 
 
 class CodedVideoSequence:
@@ -39,10 +38,10 @@ class CodedVideoSequence:
         self._newest: Picture | None = None
         self._is_closed = False
 
-    def add(self, packet: Packet, *, is_reference: bool = True) -> Pixels:
-        """The next packet; `is_reference`: another picture may refer to it."""
+    def add(self, packet: Packet) -> Pixels:
+        """The next packet."""
         pixels = Pixels(place=(self, self._next + len(self._waiting)))
-        self._waiting.append(_WaitingPicture(packet, weakref.ref(pixels), is_reference))
+        self._waiting.append(_WaitingPicture(packet, weakref.ref(pixels)))
         return pixels
 
     @property
@@ -66,7 +65,7 @@ class CodedVideoSequence:
         waiting = self._waiting.popleft()
         index, self._next = self._next, self._next + 1
         pixels = waiting.pixels()
-        if pixels is not None or waiting.is_reference:
+        if pixels is not None or self._decoder.is_reference(waiting.packet):
             self._decode(waiting.packet, index, pixels)
         if self._is_closed and not self._waiting:
             self._release()

@@ -169,7 +169,7 @@ class OnDemandDecoder:
 
     def _coded(self, sequence: CodedVideoSequence, packet: Packet) -> Frame:
         self._shown_s = shown_at(packet.pts_s, self._shown_s)
-        pixels = sequence.add(packet, is_reference=codec_of(packet.codec).is_reference(packet.data))
+        pixels = sequence.add(packet)
         frame = CodedFrame(self._num_frames, packet, self._shown_s, sequence.size_px, pixels)
         self._num_frames += 1
         return frame

@@ -46,6 +46,10 @@ class PictureDecoder:
         """A decoder for one sequence. Not one that has seen another: after `flush_buffers` it conceals damage in another way."""
         return open_decoder(self._codec, max_picture_px=self._max_picture_px)
 
+    def is_reference(self, packet: Packet) -> bool:
+        """Whether other pictures may refer to that of a packet."""
+        return self._codec.is_reference(packet.data)
+
     def cost_s(self, size_px: tuple[int, int], *, is_key: bool) -> float:
         """Seconds that decoding a picture takes, by the last ones."""
         first = (FIRST_KEY_NS_PER_PX if is_key else FIRST_NS_PER_PX) * 1e-9 * size_px[0] * size_px[1]
