@@ -154,10 +154,6 @@ class Codec:
         other packet, and of codecs that nobody reads."""
         return None
 
-    def is_reference(self, data: bytes) -> bool:
-        """Whether other pictures may refer to that of a packet."""
-        return True
-
     def num_slices(self, data: bytes) -> int:
         """Slices of a packet."""
         return 1

@@ -2,9 +2,11 @@
 
 In: packets in decode order, in which display order is the same. Out: `Pixels` of each. They are decoded in order, none twice, by a decoder
 that has seen nothing else, so that the pixels depend on these packets alone. What nobody holds any more when the next sequence begins is
-dropped with all behind it; pictures that no other refers to are passed over if nobody holds them.
+dropped with all behind it. Pictures that no other refers to are not passed over: where a picture is damaged, or lost, the decoder would
+conceal it in another way.
 
 A picture that cannot be decoded, or not without errors, is replaced by the newest of its sequence that could; a grey one where there is none.
+So are all behind a packet that the decoder refuses.
 """
 
 from __future__ import annotations
@@ -16,7 +18,7 @@ from typing import NamedTuple
 import av
 
 from stream.codec.picture import Picture
-from stream.codec.picture_decoder import PictureDecoder, grey
+from stream.codec.picture_decoder import PictureDecoder, UndecodableError, grey
 from stream.codec.pixels import Pixels
 from stream.units import Packet
 
@@ -36,7 +38,7 @@ class CodedVideoSequence:
         self._waiting: deque[_WaitingPicture] = deque()
         self._next = 0  # index of _waiting[0]
         self._newest: Picture | None = None
-        self._is_closed = False
+        self._is_closed = self._is_broken = False
 
     def add(self, packet: Packet) -> Pixels:
         """The next packet."""
@@ -64,9 +66,7 @@ class CodedVideoSequence:
         """The oldest packet that waits."""
         waiting = self._waiting.popleft()
         index, self._next = self._next, self._next + 1
-        pixels = waiting.pixels()
-        if pixels is not None or self._decoder.is_reference(waiting.packet):
-            self._decode(waiting.packet, index, pixels)
+        self._decode(waiting.packet, index, waiting.pixels())
         if self._is_closed and not self._waiting:
             self._release()
 
@@ -85,11 +85,21 @@ class CodedVideoSequence:
             self._release()
 
     def _decode(self, packet: Packet, index: int, pixels: Pixels | None) -> None:
-        if self._context is None:
-            self._context = self._decoder.open()
-        self._newest = self._decoder.decode(self._context, packet, index) or self._newest
+        if self._is_broken:
+            self._decoder.skipped["after_damage"] += 1
+        else:
+            self._newest = self._decoded(packet, index) or self._newest
         if pixels is not None:
             self._decoder.hand_over(self._newest or grey(self.size_px), pixels)
+
+    def _decoded(self, packet: Packet, index: int) -> Picture | None:
+        if self._context is None:
+            self._context = self._decoder.open()
+        try:
+            return self._decoder.decode(self._context, packet, index)
+        except UndecodableError:
+            self._context, self._is_broken = None, True
+            return None
 
     def _release(self) -> None:
         self._newest = self._context = None

@@ -27,9 +27,14 @@ LEARNT = 0.1
 GREY = 128
 
 
+class UndecodableError(Exception):
+    """A packet that FFmpeg's decoder does not take."""
+
+
 class PictureDecoder:
     """Of one codec. `held_frames` and `canvas_wh`: how many pictures stay at full size, and what the others go down to; unbounded
-    before that is known. `skipped` counts, by reason: `damaged_packet` (refused), `damaged_frame` (decoded with errors)."""
+    before that is known. `skipped` counts, by reason: `damaged_packet` (refused), `damaged_frame` (decoded with errors), `after_damage` (not decoded after a
+    refused one)."""
 
     def __init__(self, codec: Codec, *, max_picture_px: int, monotonic: Callable[[], float] = time.perf_counter) -> None:
         self.skipped: Counter[str] = Counter()
@@ -46,25 +51,23 @@ class PictureDecoder:
         """A decoder for one sequence. Not one that has seen another: after `flush_buffers` it conceals damage in another way."""
         return open_decoder(self._codec, max_picture_px=self._max_picture_px)
 
-    def is_reference(self, packet: Packet) -> bool:
-        """Whether other pictures may refer to that of a packet."""
-        return self._codec.is_reference(packet.data)
-
     def cost_s(self, size_px: tuple[int, int], *, is_key: bool) -> float:
         """Seconds that decoding a picture takes, by the last ones."""
         first = (FIRST_KEY_NS_PER_PX if is_key else FIRST_NS_PER_PX) * 1e-9 * size_px[0] * size_px[1]
         return self._cost_s.get(is_key, first)
 
     def decode(self, decoder: av.VideoCodecContext, packet: Packet, index: int) -> Picture | None:
-        """The picture of a packet, whose number in its sequence is `index`; None for one that cannot be decoded, or not without errors."""
+        """The picture of a packet, whose number in its sequence is `index`; None for one with errors. Raises
+        `UndecodableError` for a packet after which the decoder is not to be used: it may have begun a picture that it does not conceal, and
+        later ones refer to it."""
         unit = av.Packet(packet.data)
         unit.pts = index
         began = self._monotonic()
         try:
             frames = decoder.decode(unit)
-        except av.FFmpegError:
+        except av.FFmpegError as error:
             self.skipped["damaged_packet"] += 1
-            return None
+            raise UndecodableError from error
         finally:
             self._learn(self._monotonic() - began, is_key=index == 0)
         frame = next((each for each in frames if each.pts == index), None)

@@ -14,8 +14,6 @@ START_CODE = b"\x00\x00\x00\x01"
 """The four-byte start code (H.264 B.1.2) in front of every unit we write."""
 TYPE_MASK = 31
 """Bits of the first byte of a unit that hold nal_unit_type (H.264 7.3.1)."""
-REF_IDC_MASK = 96
-"""Those that hold nal_ref_idc: zero in a picture that no other refers to (7.4.1)."""
 _SHORT_CODE = b"\x00\x00\x01"
 _SLICE_HEAD_BYTES = 16
 """Bytes of a slice that hold first_mb_in_slice and slice_type, emulation prevention included."""

@@ -9,7 +9,7 @@ from collections.abc import Iterable
 
 from stream.codec.codec import BlockParser, Codec, SequenceStart, StreamClaims
 from stream.codec.h264.access_unit import Canonicaliser, is_random_access
-from stream.codec.h264.annexb import REF_IDC_MASK, START_CODE, TYPE_MASK, NalType, nal_type, slice_type, split_annexb
+from stream.codec.h264.annexb import START_CODE, TYPE_MASK, NalType, nal_type, slice_type, split_annexb
 from stream.codec.h264.parameter_sets import Pps, read_pps
 from stream.codec.h264.sequence import read_sequence
 from stream.codec.h264.vui import Claims, Vui, read_claims
@@ -48,9 +48,6 @@ class _H264(Codec):
 
     def sequence(self, data: bytes) -> SequenceStart | None:
         return read_sequence(data)
-
-    def is_reference(self, data: bytes) -> bool:
-        return any(nal[0] & REF_IDC_MASK for nal in split_annexb(data, _FIRST_UNITS) if nal[0] & TYPE_MASK in _SLICES)
 
     def num_slices(self, data: bytes) -> int:
         return sum(1 for nal in split_annexb(data) if nal[0] & TYPE_MASK in _SLICES)
