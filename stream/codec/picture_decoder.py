@@ -33,8 +33,8 @@ class UndecodableError(Exception):
 
 class PictureDecoder:
     """Of one codec. `held_frames` and `canvas_wh`: how many pictures stay at full size, and what the others go down to; unbounded
-    before that is known. `skipped` counts, by reason: `damaged_packet` (refused), `damaged_frame` (decoded with errors), `after_damage` (not decoded after a
-    refused one)."""
+    before that is known. `skipped` counts, by reason: `damaged_packet` (refused), `damaged_frame` (decoded with errors), `after_damage`
+    (behind a refused one)."""
 
     def __init__(self, codec: Codec, *, max_picture_px: int, monotonic: Callable[[], float] = time.perf_counter) -> None:
         self.skipped: Counter[str] = Counter()
