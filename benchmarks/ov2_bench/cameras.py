@@ -30,12 +30,15 @@ WARM_S = 10.0
 """After the last camera is live, before anything is measured: sessions begin, running levels settle."""
 PLAIN_S = 15.0
 FILM_S = 20.0
+DUTY_FILM_S = 120.0
+"""Of a film most of which is still."""
 MILLISECONDS = 1000
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Load:
-    """`count` cameras for `seconds`. `token_rate`: LLM tokens per second of each; `t_max_s`: its longest group."""
+    """`count` cameras for `seconds`. `token_rate`: LLM tokens per second of each; `t_max_s`: its longest group. `duty`: percent of the time
+    in which something happens; None: a busy yard."""
 
     count: int
     seconds: float
@@ -46,10 +49,12 @@ class Load:
     token_rate: float = 8.0
     t_max_s: float = 12.0
     model: str = "ov2-nano"
+    duty: int | None = None
 
     @property
     def name(self) -> str:
-        return f"{self.width}x{self.height} {self.fps} fps"
+        duty = "" if self.duty is None else f" {self.duty} %"
+        return f"{self.width}x{self.height} {self.fps} fps{duty}"
 
 
 @dataclass(slots=True)
@@ -83,7 +88,13 @@ async def bench_cameras(load: Load, tell: Tell) -> dict[str, Any]:
     load.out.mkdir(parents=True, exist_ok=True)
     tell(f"{load.name}: filming")
     film = await asyncio.to_thread(
-        world_film, load.out / "films", width=load.width, height=load.height, fps=load.fps, seconds=FILM_S
+        world_film,
+        load.out / "films",
+        width=load.width,
+        height=load.height,
+        fps=load.fps,
+        seconds=FILM_S if load.duty is None else DUTY_FILM_S,
+        duty=load.duty,
     )
     peer = RtspPeer()
     await peer.start(film)
@@ -151,6 +162,7 @@ async def _live(load: Load, url: str, peer: RtspPeer, tell: Tell, *, alerts: boo
         },
         "fps_per_camera": round((seen.total("frames") - before.total("frames")) / wall_s / load.count, 2),
         "groups_per_minute": round(60 * (seen.total("groups") - before.total("groups")) / wall_s / load.count, 2),
+        "decoded_share": _mean([status["decoded_share"] for status in seen.last.values()]),
         "cores": round(cores, 3),
         "cores_per_camera": round(cores / load.count, 4),
         "peer_cores": round((peers_after.cpu_s - peers.cpu_s) / wall_s, 3),
@@ -161,6 +173,11 @@ async def _live(load: Load, url: str, peer: RtspPeer, tell: Tell, *, alerts: boo
         "exceptions": tracebacks,
         "unanswered": failures,
     }
+
+
+def _mean(shares: list[float | None]) -> float | None:
+    told = [share for share in shares if share is not None]
+    return round(sum(told) / len(told), 3) if told else None
 
 
 async def _until_live(service: PolledService, load: Load) -> None:

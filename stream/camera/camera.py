@@ -119,8 +119,15 @@ class Camera:
             frame_age_ms=self._age_ms(),
             reconnects=max(0, self._supervisor.num_connections - 1),
             drops=dict(self._drops()),
+            decoded_share=self.decoded_share,
             limits=self.feed.limits(),
         )
+
+    @property
+    def decoded_share(self) -> float | None:
+        """Pictures decoded, of all that came; None before the first."""
+        share = self.feed.decoded_share
+        return round(share, 3) if share is not None else None
 
     def figures(self) -> dict[str, float | None]:
         """What the `<camera>/state` topic tells."""

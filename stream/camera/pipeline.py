@@ -102,10 +102,16 @@ class CameraPipeline:
             "session_seconds": round(window[1] - window[0], 1) if window else 0.0,
         }
 
+    @property
+    def decoded_share(self) -> float | None:
+        """Pictures decoded, of all that came; None before the first."""
+        return self._tokenizer.decoded_share
+
     def limits(self) -> list[str]:
         """What of the settings cannot be kept, and why: sizes for the token rate, a window that the checkpoint's times cut short."""
         plan, limits = self._tokenizer.plan, self._stream.limits
         told = [str(limit) for limit in plan.limits] if plan is not None else []
+        told += [f"every picture is decoded: {why}"] if (why := self._tokenizer.why_decoded) else []
         rate = self._tokenizer.stats.tokens_per_s
         if rate and limits.window_tokens / rate > TOLD_FROM * limits.window_s:
             told.append(

@@ -8,7 +8,8 @@ from stream.camera.timeline import GroupMark
 
 
 class CameraStatus(BaseModel):
-    """One camera, now. `frame_age_ms` is null before the first frame. `limits`: what of its settings cannot be kept, why, and what to set."""
+    """One camera, now. `frame_age_ms` is null before the first frame. `limits`: what of its settings cannot be kept, why, and what to set.
+    `decoded_share`: pictures decoded of all that came, null before the first."""
 
     name: str
     state: str
@@ -18,6 +19,7 @@ class CameraStatus(BaseModel):
     frame_age_ms: float | None
     reconnects: int
     drops: dict[str, int]
+    decoded_share: float | None
     limits: list[str]
 
 

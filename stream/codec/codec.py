@@ -14,6 +14,9 @@ import numpy as np
 
 from stream.codec.h264.access_unit import Canonicaliser
 
+CATCH_UP_S = 0.15
+"""How long pictures that wait undecoded may take to decode: a question waits for them."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StreamClaims:
@@ -30,6 +33,17 @@ class StreamClaims:
     fps: float | None = None
     cbr: bool | None = None
     kbps: float | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SequenceStart:
+    """What a stream says of its pictures where decoding begins. `size_px`: displayed (width, height). `reorders`: whether pictures are shown in
+    another order than they are decoded in, None where it does not say."""
+
+    size_px: tuple[int, int]
+    bit_depth: int
+    is_progressive: bool
+    reorders: bool | None
 
 
 class BlockGrids(Protocol):
@@ -132,6 +146,11 @@ class Codec:
     def picture_type(self, data: bytes) -> str:
         """P, B or I, by the header of a packet's first slice; empty where nobody reads it."""
         return ""
+
+    def sequence(self, data: bytes) -> SequenceStart | None:
+        """What a packet says of itself and those behind it, up to the next that says it; none of them depends on packets before. None of any
+        other packet, and of codecs that nobody reads."""
+        return None
 
     def num_slices(self, data: bytes) -> int:
         """Slices of a packet."""

@@ -24,6 +24,8 @@ from stream.codec.codec import BlockGrids, Codec
 from stream.codec.codecs import codec_of, starts_decoding
 from stream.codec.h264.parameter_sets import LARGEST_PICTURE_PX
 from stream.codec.motion import MOTION_VECTOR, mean_qp
+from stream.codec.picture import Picture
+from stream.codec.pixels import Pixels
 from stream.codec.slice_reader import SliceData, SliceReader
 from stream.units import Packet
 
@@ -117,6 +119,10 @@ class DecodedFrame:
             self._luma = Luma(flat(plane), plane.line_size)
         return self._luma
 
+    def hold(self) -> Pixels:
+        """Its pixels, which stay as long as somebody holds them."""
+        return Pixels(Picture(self.picture))
+
     def macroblocks(self) -> BlockGrids | None:
         """Bits of every macroblock, read from the packet now unless they were before; None where that was not asked for, or cannot be
         done."""
@@ -142,6 +148,11 @@ def _mean_qp(params: Any) -> float:
         return float("nan")
     fields = flat(params, np.int32, count=params.nb_blocks * _VENC_BLOCKS_INTS, offset=params.blocks_offset)
     return mean_qp(fields, _VENC_BLOCKS_INTS, params.qp)
+
+
+def shown_at(pts_s: float, before_s: float) -> float:
+    """Media time of a picture shown after one of `before_s`; small steps back are taken out."""
+    return round(before_s + LEAST_STEP_S, 3) if 0.0 <= before_s - pts_s <= STEP_BACK_S else pts_s
 
 
 class Decoder:
@@ -199,7 +210,7 @@ class Decoder:
                 return frames
             self._started = True
         if self._context is None:
-            self._context = _open(codec, self._with_qp, self._max_picture_px)
+            self._context = open_decoder(codec, max_picture_px=self._max_picture_px, with_vectors=True, with_qp=self._with_qp)
             self._codec = codec
             self._tell_evidence(codec)
         unit = av.Packet(packet.data)
@@ -256,11 +267,8 @@ class Decoder:
         return frames
 
     def _shown_at(self, pts_s: float) -> float:
-        """Media time of the next picture shown; small steps back are taken out."""
-        if 0.0 <= self._shown_s - pts_s <= STEP_BACK_S:
-            pts_s = round(self._shown_s + LEAST_STEP_S, 3)
-        self._shown_s = pts_s
-        return pts_s
+        self._shown_s = shown_at(pts_s, self._shown_s)
+        return self._shown_s
 
     def _whole(self, slices: SliceData) -> BlockGrids | None:
         """Macroblocks of a packet, if they can be relied on."""
@@ -301,10 +309,15 @@ class Decoder:
             self._unlogged.clear()
 
 
-def _open(codec: Codec, with_qp: bool, max_picture_px: int) -> av.VideoCodecContext:
+def open_decoder(
+    codec: Codec, *, max_picture_px: int, with_vectors: bool = False, with_qp: bool = False
+) -> av.VideoCodecContext:
+    """FFmpeg's decoder on one thread; on request it tells motion vectors, and quantisers."""
     context = cast(av.VideoCodecContext, av.CodecContext.create(codec.decoder, "r"))
     context.thread_count = 1
-    context.options = {"flags2": "+export_mvs", "max_pixels": str(max_picture_px)}
+    context.options = {"max_pixels": str(max_picture_px)}
+    if with_vectors:
+        context.options |= {"flags2": "+export_mvs"}
     if with_qp:
         context.options |= {"export_side_data": "venc_params"}
     return context

@@ -10,6 +10,7 @@ from typing import Annotated, Literal, TypeVar
 
 from pydantic import AfterValidator, Field, SecretStr, model_validator
 
+from stream.codec.codec import CATCH_UP_S
 from stream.codec.h264.parameter_sets import LARGEST_PICTURE_PX
 from stream.config.folders import kept_folder
 from stream.config.host_names import host_name
@@ -212,10 +213,21 @@ class IngestSettings(Section):
         default=_LIMITS.reader_memory_mb, ge=64, description="MiB that reading one camera may need beyond those of the start"
     )
 
+    catch_up_ms: float = Field(
+        default=1000 * CATCH_UP_S,
+        ge=0,
+        le=10_000,
+        description="pictures that nobody has asked for wait undecoded, as many as decode in so long; 0 decodes all as they come",
+    )
+
     @model_validator(mode="after")
     def _can_be_read(self) -> IngestSettings:
         self.policy()
         return self
+
+    @property
+    def catch_up_s(self) -> float:
+        return self.catch_up_ms / 1000
 
     def policy(self) -> SourcePolicy:
         """Raises `ValueError` for an entry that cannot be read."""

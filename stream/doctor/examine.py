@@ -53,7 +53,8 @@ class FrameNote:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Examination:
     """`frames` in display order; `dropped`, `unread`: by reason, as `Decoder` counts them. `tokenize_cpu_s`, `decode_cpu_s`: processor
-    time of the tokenizer and of plain decoding. `active_s`: media seconds of active groups. `grown_bytes`: memory that tokenizing took, None
+    time of the tokenizer and of plain decoding. `active_s`: media seconds of active groups. `decoded_share`: pictures
+    that the tokenizer decoded; `why_decoded`: why it was all, where it could have been fewer. `grown_bytes`: memory that tokenizing took, None
     where the system does not tell."""
 
     frames: tuple[FrameNote, ...]
@@ -63,6 +64,8 @@ class Examination:
     canvases: tuple[int, ...]
     num_blocks: int
     active_s: float
+    decoded_share: float
+    why_decoded: str
     plan: CanvasPlan
     tokenize_cpu_s: float
     decode_cpu_s: float
@@ -99,6 +102,8 @@ def examine(
         canvases=tuple(group.num_canvases for group in groups),
         num_blocks=sum(group.num_blocks for group in groups),
         active_s=sum(group.end_s - group.start_s for group in groups if group.is_active),
+        decoded_share=tokenizer.decoded_share or 0.0,
+        why_decoded=tokenizer.why_decoded,
         plan=tokenizer.plan or plan(settings, NO_PICTURE_WH),
         tokenize_cpu_s=tokenize_cpu_s,
         decode_cpu_s=decode_cpu_s,

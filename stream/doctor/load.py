@@ -24,11 +24,13 @@ _HALF_BYTES = 2
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Expected:
-    """Of a long watch. `window_s`: seconds that the default window holds; None where no tokens come."""
+    """Of a long watch. `window_s`: seconds that the default window holds; None where no tokens come.
+    `decoded_share`: of the pictures, where what happens begins with a keyframe: else those since the keyframe are decoded, too."""
 
     tokens_per_s: float
     groups_per_min: float
     window_s: float | None
+    decoded_share: float
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -41,6 +43,7 @@ class Load:
       watch that is as active. `canvases_per_group`: mean.
     - `window_s`: seconds that the default window of `window_tokens` holds at that rate; `window_mib`: its keys and values in 16 bits;
       `prefill_per_s`, `patches_per_s`: what the model has to take, language tokens and image patches per second of stream.
+    - `decoded_share`: pictures that were decoded; `why_decoded`: why it was all, where it could have been fewer.
     - `by_activity`: the same expected of other shares of active time, in percent. `limits`: what of the settings cannot be kept."""
 
     cores: float
@@ -62,6 +65,8 @@ class Load:
     window_mib: float
     prefill_per_s: float
     patches_per_s: float
+    decoded_share: float
+    why_decoded: str
     by_activity: dict[str, Expected]
     limits: tuple[PlanLimit, ...]
 
@@ -94,6 +99,8 @@ def load_of(watch: Observation, seen: Examination) -> Load:
         window_mib=WINDOW_TOKENS * token_bytes / (1 << 20),
         prefill_per_s=expected.tokens_per_s,
         patches_per_s=PATCHES_PER_BLOCK * seen.num_blocks / stats.num_groups / group_s if group_s else 0.0,
+        decoded_share=seen.decoded_share,
+        why_decoded=seen.why_decoded,
         by_activity={str(percent): expected_of(seen, percent / 100) for percent in SHARES},
         limits=seen.plan.limits,
     )
@@ -104,7 +111,7 @@ def expected_of(seen: Examination, active_share: float) -> Expected:
     allow, and stillness an anchor every `t_still_s`. Groups that do not follow activity (`t_still_s` null) take all time alike."""
     stats, s = seen.stats, seen.plan.settings
     if not stats.num_groups:
-        return Expected(tokens_per_s=0.0, groups_per_min=0.0, window_s=None)
+        return Expected(tokens_per_s=0.0, groups_per_min=0.0, window_s=None, decoded_share=0.0)
     assert s.t_max_s is not None, "expected a planned span"
     tokens = seen.plan.tokens if s.t_still_s is not None else stats.num_tokens / stats.num_groups
     span_s = min(max(tokens / s.token_rate, s.t_min_s), s.t_max_s)
@@ -113,7 +120,21 @@ def expected_of(seen: Examination, active_share: float) -> Expected:
         still = 1 - active_share
         groups_per_s = active_share * groups_per_s + still / s.t_still_s
         tokens_per_s = active_share * tokens_per_s + still * seen.plan.anchor_tokens / s.t_still_s
-    return Expected(tokens_per_s=tokens_per_s, groups_per_min=60 * groups_per_s, window_s=WINDOW_TOKENS / tokens_per_s)
+    return Expected(
+        tokens_per_s=tokens_per_s,
+        groups_per_min=60 * groups_per_s,
+        window_s=WINDOW_TOKENS / tokens_per_s,
+        decoded_share=_decoded_share(seen, active_share),
+    )
+
+
+def _decoded_share(seen: Examination, active_share: float) -> float:
+    """Pictures of active time, and one in `t_still_s` of the others; all, where none can wait."""
+    s, num_frames = seen.plan.settings, seen.stats.num_frames
+    if s.evidence != "coded" or s.t_still_s is None or seen.why_decoded or not num_frames:
+        return 1.0
+    shown_still = min(1.0, seen.stats.media_s / num_frames / s.t_still_s)
+    return active_share + (1 - active_share) * shown_still
 
 
 def num_cores() -> int:

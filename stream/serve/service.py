@@ -37,6 +37,7 @@ from stream.memory import Memory, MemorySettings, Summariser
 from stream.memory.when import Times, times_of
 from stream.serve.alerts import Alerts
 from stream.serve.clips import Clips
+from stream.serve.damage import found_damaged
 from stream.serve.delivery import Delivery
 from stream.serve.errors import UnknownCameraError
 from stream.serve.journal_sink import JournalSink
@@ -144,10 +145,10 @@ class Service:
             raise SettingsError(f"cameras.{name}.{error}") from None
         session = SessionSettings(**{**self.config.session.given, **settings.session.given})
         stream = self._engine.open(name, session, max_waiting_groups=settings.pending_groups)
-        recorder = None
-        if settings.record is not None and settings.enabled:
-            recorder = Recorder(name, settings.record.within(self.config.data), tokenizing)
-        tokenizer = Tokenizer(tokenizing, max_picture_px=self.config.ingest.limits().max_picture_px)
+        record = settings.record if settings.enabled else None
+        recorder = Recorder(name, record.within(self.config.data), tokenizing) if record is not None else None
+        ingest = self.config.ingest
+        tokenizer = Tokenizer(tokenizing, max_picture_px=ingest.max_picture_px, catch_up_s=ingest.catch_up_s)
         return CameraPipeline(name, tokenizer, stream, memory=self._memory(name), recorder=recorder)
 
     def _camera(self, name: str, settings: CameraSettings, pipeline: CameraPipeline) -> Camera:
@@ -281,21 +282,12 @@ class Service:
             webrtc=self.webrtc.figures(),
             refused=dict(self.refused),
             watches=dict(self.watches.judge.counts),
-            damaged=self._damaged(),
+            damaged=found_damaged(self.delivery, self.watches, self.alerts, self._cameras.values()),
+            decoded_share={
+                name: share for name, camera in self._cameras.items() if (share := camera.decoded_share) is not None
+            },
             limits={camera.name: told for camera in self._cameras.values() if (told := camera.feed.limits())},
         )
-
-    def _damaged(self) -> dict[str, int]:
-        journal = self.delivery.writer.journal.damage
-        cameras: Counter[str] = sum((camera.feed.drops() for camera in self._cameras.values()), Counter())
-        return {
-            "journal_entries": journal.num_rows + journal.num_lost,
-            "journal_files": journal.num_recovered,
-            "watch_files": self.watches.num_damaged,
-            "snapshots": self.alerts.snapshots.num_damaged,
-            "memory": cameras["memory_damaged"],
-            "packets": cameras["log_damaged"],
-        }
 
     def put_watch(self, camera: str, name: str, settings: WatchSettings) -> WatchStatus:
         """Make a watch, or change one; it is kept. Raises `ServiceError`."""

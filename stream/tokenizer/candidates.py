@@ -1,6 +1,6 @@
 """Frames of the open group that may be shown: the first of each bin, and the costliest of each slot.
 
-In: decoded frames in display order, with their bin and cost. Out: `OpenBin`s, each with its anchor and measured candidates.
+In: frames in display order, with their bin and cost. Out: `OpenBin`s, each with its anchor and measured candidates.
 A slot is 1 / analysis_fps seconds, counted from the start of its bin, so that a cut between bins never divides one. A frame is
 measured only once its slot has passed without a costlier one, several together. Memory is bounded: few pictures at full size, older
 ones at canvas size.
@@ -15,14 +15,12 @@ from itertools import islice
 
 import numpy as np
 
-from stream.codec.decode import DecodedFrame
+from stream.codec.coded_frame import Frame
 from stream.codec.effort import SteadyEffort
-from stream.codec.picture import Picture
-from stream.codec.resample import copy_blocks
 from stream.tokenizer.evidence import BlockEvidence, Scorer
 from stream.units import FrameEvidence
 
-Measure = Callable[[DecodedFrame, DecodedFrame | None], FrameEvidence | SteadyEffort | None]
+Measure = Callable[[Frame, Frame | None], FrameEvidence | SteadyEffort | None]
 
 
 JUDGED_AT_ONCE = 4
@@ -31,33 +29,26 @@ would be measured from cold caches."""
 
 
 class HeldFrame:
-    """A frame whose pixels may be wanted later: the decoded picture, or, after `shrink`, the picture at canvas size."""
+    """A frame whose pixels may be wanted later."""
 
-    __slots__ = ("_canvas", "_picture", "frame_id", "media_s")
+    __slots__ = ("_pixels", "frame_id", "media_s")
 
-    def __init__(self, frame: DecodedFrame) -> None:
+    def __init__(self, frame: Frame) -> None:
         self.frame_id = frame.frame_id
         self.media_s = frame.media_s
-        self._picture: Picture | None = Picture(frame.picture)
-        self._canvas: np.ndarray | None = None
+        self._pixels = frame.hold()
 
     @property
     def is_full_size(self) -> bool:
-        return self._picture is not None
+        return self._pixels.is_full_size
 
     def shrink(self, canvas_wh: tuple[int, int]) -> None:
         """Let the decoded picture go."""
-        if self._picture is not None:
-            self._canvas = self._picture(*canvas_wh)
-            self._picture = None
+        self._pixels.shrink(canvas_wh)
 
     def paint(self, canvas_wh: tuple[int, int], rows_cols: np.ndarray, canvases: np.ndarray, first_tile: int) -> None:
         """Put blocks (row, col) [n, 2] of the frame at canvas size on `canvases`, as tiles `first_tile` and following."""
-        if self._picture is not None:
-            self._picture.paint(*canvas_wh, rows_cols, canvases, first_tile)
-            return
-        assert self._canvas is not None, "expected a picture, at full or at canvas size"
-        copy_blocks(self._canvas, np.ascontiguousarray(rows_cols, np.int64), canvases, first_tile)
+        self._pixels.paint(canvas_wh, rows_cols, canvases, first_tile)
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,8 +87,8 @@ class _Best:
 
     slot: tuple[int, int]
     cost: float
-    frame: DecodedFrame
-    previous: DecodedFrame | None
+    frame: Frame
+    previous: Frame | None
 
 
 class OpenFrames:
@@ -123,9 +114,9 @@ class OpenFrames:
         self._at_most_held = 0
         self._best: _Best | None = None
         self._passed: list[_Best] = []
-        self._previous: DecodedFrame | None = None
+        self._previous: Frame | None = None
 
-    def add(self, frame: DecodedFrame, bin_: int, cost: float) -> bool:
+    def add(self, frame: Frame, bin_: int, cost: float) -> bool:
         """Take the next frame in display order; True when it is the first of its bin."""
         media_s = frame.media_s
         slot = (bin_, int((media_s - bin_ * self._bin_s) * self._analysis_fps))
@@ -198,12 +189,12 @@ class OpenFrames:
                 bin_ = next(open_ for open_ in reversed(self.bins) if open_.index == best.slot[0])
                 bin_.candidates.append(Candidate(self._held_in(bin_, best.frame), evidence))
 
-    def _held_in(self, bin_: OpenBin, frame: DecodedFrame) -> HeldFrame:
+    def _held_in(self, bin_: OpenBin, frame: Frame) -> HeldFrame:
         """A frame of a bin, kept once: it may be the bin's anchor, or its keyframe."""
         held = (each for each in (bin_.anchor, bin_.key) if each is not None and each.frame_id == frame.frame_id)
         return next(held, None) or self._hold(frame)
 
-    def _hold(self, frame: DecodedFrame) -> HeldFrame:
+    def _hold(self, frame: Frame) -> HeldFrame:
         """Keep a frame's pixels; where that makes too many at full size, the oldest goes down to canvas size."""
         if self._at_most_held >= self._held_frames:
             full_size = [held for bin_ in self.bins for held in bin_.held() if held.is_full_size]

@@ -1,7 +1,7 @@
 """Live packets become groups of canvases.
 
 In: `Packet`s in decode order. Out: `CanvasGroup`s, as soon as each is certain. The same packets give the same groups, bit for
-bit, live or from a file, whatever the pace. Packets are decoded, costs are cut into groups (`online`), frames compete to be
+bit, live or from a file, whatever the pace. Costs are cut into groups (`online`), frames compete to be
 shown (`candidates`, `evidence`), blocks are chosen (`select`) and placed (`pack`), and the quota follows the token rate.
 """
 
@@ -10,18 +10,20 @@ from __future__ import annotations
 import logging
 import math
 from collections import Counter, OrderedDict, deque
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Protocol
 
 import numpy as np
 
 from ov2.canvas import CanvasGroup
+from stream.codec.codec import CATCH_UP_S
+from stream.codec.coded_frame import Frame
 from stream.codec.decode import DecodedFrame, Decoder
 from stream.codec.effort import SteadyEffort
 from stream.codec.evidence import measure as measure_frame
 from stream.codec.h264.parameter_sets import LARGEST_PICTURE_PX
-from stream.codec.picture import Picture
+from stream.codec.on_demand import OnDemandDecoder
 from stream.codec.slice_reader import SliceData, SliceReader
 from stream.tokenizer.activity_partition import ActivityPartition
 from stream.tokenizer.budget import first_group_tokens, num_llm_tokens
@@ -36,7 +38,7 @@ from stream.tokenizer.partitions import AnyQuota, new_partition, new_quota
 from stream.tokenizer.planner import CanvasPlan, PlanLimit, plan
 from stream.tokenizer.quota import QuotaController
 from stream.tokenizer.settings import TokenizerSettings, blind
-from stream.units import ClosedBy, Packet
+from stream.units import ClosedBy, FrameEvidence, Packet
 
 GAP_INTERVALS = 4.0
 """A step in time is no gap while it stays below this many times the one before: slow cameras step far."""
@@ -55,14 +57,14 @@ log = logging.getLogger(__name__)
 
 
 class FrameSource(Protocol):
-    """What is needed of a decoder (`stream.codec.decode.Decoder`)."""
+    """What is needed of a decoder (`Decoder`, `OnDemandDecoder`)."""
 
     @property
     def skipped(self) -> Counter[str]: ...
 
-    def push(self, packet: Packet) -> list[DecodedFrame]: ...
+    def push(self, packet: Packet) -> Sequence[Frame]: ...
 
-    def flush(self) -> list[DecodedFrame]: ...
+    def flush(self) -> Sequence[Frame]: ...
 
     def take_lost(self) -> list[Packet]: ...
 
@@ -85,8 +87,14 @@ class TokenizerStats:
         return self.num_tokens / self.media_s if self.media_s else 0.0
 
 
+DecodedMeasure = Callable[[DecodedFrame, DecodedFrame | None], FrameEvidence]
+
+
 class Tokenizer:
-    """One stream's tokenizer; belongs to the thread that pushes. A bad packet is counted by the decoder and skipped."""
+    """One stream's tokenizer; belongs to the thread that pushes. A bad packet is counted by the decoder and skipped.
+
+    Where evidence is read from packets, pictures are decoded once they are shown, or once more of them wait than decode in `catch_up_s`; 0
+    decodes all as they come. That changes no group."""
 
     def __init__(
         self,
@@ -94,21 +102,26 @@ class Tokenizer:
         *,
         name: str = "",
         decoder: FrameSource | None = None,
-        measure: Measure = measure_frame,
+        measure: DecodedMeasure = measure_frame,
         max_picture_px: int = LARGEST_PICTURE_PX,
+        catch_up_s: float = CATCH_UP_S,
     ) -> None:
         self.settings = settings or TokenizerSettings()
         self._costs = FrameCosts(blind(self.settings).cost, self.settings.scene_cut_ratio)
         self._name = name
         self._slices = SliceReader()
         self._efforts = Efforts(self._slices) if self.settings.needs_effort else None
-        self._decoder: FrameSource = decoder or Decoder(
+        whole = Decoder(
             name,
             with_qp=self._costs.needs_qp,
             with_macroblocks=self.settings.weight_bits > 0,
             slices=self._slices,
             max_picture_px=max_picture_px,
         )
+        self._on_demand: OnDemandDecoder | None = None
+        if decoder is None and self.settings.evidence == "coded" and not self._costs.needs_qp:
+            self._on_demand = OnDemandDecoder(whole, name=name, catch_up_s=catch_up_s, max_picture_px=max_picture_px)
+        self._decoder: FrameSource = decoder or self._on_demand or whole
         self._measure = measure
         self._stream: OpenStream | None = None
         self._plan: CanvasPlan | None = None
@@ -126,6 +139,18 @@ class Tokenizer:
         return self._stats
 
     @property
+    def decoded_share(self) -> float | None:
+        """Pictures decoded, of all so far; None before the first."""
+        if self._on_demand is None or not self._on_demand.num_frames:
+            return 1.0 if self._stats.num_frames else None
+        return min(1.0, self._on_demand.num_decoded / self._on_demand.num_frames)
+
+    @property
+    def why_decoded(self) -> str:
+        """Why a stream whose pictures could wait to be decoded is decoded whole; empty where it is not."""
+        return self._on_demand.why_whole if self._on_demand is not None else ""
+
+    @property
     def plan(self) -> CanvasPlan | None:
         """Sizes in force, and what of the settings cannot be kept; None before the first frame."""
         return self._plan
@@ -141,6 +166,8 @@ class Tokenizer:
             groups = self._drain("discontinuity")
         if self._efforts is not None:
             self._efforts.see(packet)
+            if self._on_demand is not None:
+                self._on_demand.is_allowed = not self._efforts.is_blind
         frames = self._decoder.push(packet)
         return groups + self._take(frames)
 
@@ -156,7 +183,7 @@ class Tokenizer:
             return None
         frame = self._stream.last
         scale = min(1.0, longest_side / max(frame.width, frame.height))
-        return Picture(frame.picture)(max(2, round(frame.width * scale)), max(2, round(frame.height * scale)))
+        return frame.hold()(max(2, round(frame.width * scale)), max(2, round(frame.height * scale)))
 
     def advance(self, media_s: float) -> list[CanvasGroup]:
         """The clock says that no frame before `media_s` will come any more. Returns the groups that became certain. For cameras
@@ -184,7 +211,7 @@ class Tokenizer:
         self._lost.clear()
         return groups + self._close(closed_by)
 
-    def _take(self, frames: Sequence[DecodedFrame]) -> list[CanvasGroup]:
+    def _take(self, frames: Sequence[Frame]) -> list[CanvasGroup]:
         groups: list[CanvasGroup] = []
         self._lost.extend(self._decoder.take_lost())
         for frame in frames:
@@ -197,7 +224,7 @@ class Tokenizer:
             groups += self._add(self._stream, frame)
         return groups
 
-    def _breaks(self, last: DecodedFrame, frame: DecodedFrame) -> bool:
+    def _breaks(self, last: Frame, frame: Frame) -> bool:
         """Whether `frame` does not continue the stream that ended with `last`: another size, a step back in time, or a gap."""
         step_s, usual_s = frame.media_s - last.media_s, self._step_s
         self._step_s = max(0.0, step_s)
@@ -213,7 +240,7 @@ class Tokenizer:
                 groups += self._emit(self._stream, self._record(self._stream, packet, packet.pts_s, math.nan)[1])
         return groups
 
-    def _add(self, stream: OpenStream, frame: DecodedFrame) -> list[CanvasGroup]:
+    def _add(self, stream: OpenStream, frame: Frame) -> list[CanvasGroup]:
         qp = frame.mean_qp if self._costs.needs_qp else math.nan
         partition, frames = stream.partition, stream.frames
         cost, spans = self._record(stream, frame.packet, frame.media_s, qp)
@@ -242,10 +269,11 @@ class Tokenizer:
 
     @property
     def _is_blind(self) -> bool:
-        """Whether slice data was asked for and cannot be read."""
-        return self._efforts is not None and self._efforts.is_blind
+        """Whether slice data was asked for and cannot be read, and frames come decoded."""
+        is_decoded = self._on_demand is None or not self._on_demand.is_on_demand
+        return self._efforts is not None and self._efforts.is_blind and is_decoded
 
-    def _begin(self, frame: DecodedFrame) -> OpenStream:
+    def _begin(self, frame: Frame) -> OpenStream:
         is_blind = self._is_blind
         known, self._plan = self._plan, plan(blind(self.settings) if is_blind else self.settings, (frame.width, frame.height))
         if is_blind:
@@ -259,7 +287,9 @@ class Tokenizer:
         scorer = Scorer(s, (frame.width, frame.height))
         if self._quota is None:
             self._quota = new_quota(s, first_group_tokens(scorer.blocks_per_canvas, s))
-        measure: Measure = self._coded if s.evidence == "coded" else self._measure
+        if self._on_demand is not None:
+            self._on_demand.keep(s.held_frames, scorer.canvas_wh)
+        measure: Measure = self._coded if s.evidence == "coded" else self._decoded
         return OpenStream(
             settings=s,
             scorer=scorer,
@@ -303,5 +333,9 @@ class Tokenizer:
         self._stats.closed_by[span.closed_by] += 1
         return group
 
-    def _coded(self, frame: DecodedFrame, previous: DecodedFrame | None) -> SteadyEffort | None:
+    def _coded(self, frame: Frame, previous: Frame | None) -> SteadyEffort | None:
         return self._shown_efforts.get(frame.packet.pts)
+
+    def _decoded(self, frame: Frame, previous: Frame | None) -> FrameEvidence:
+        assert isinstance(frame, DecodedFrame), "expected a decoded frame"
+        return self._measure(frame, previous if isinstance(previous, DecodedFrame) else None)

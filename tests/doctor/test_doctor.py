@@ -130,7 +130,7 @@ def test_costs_and_tokens_are_those_of_the_service(report: Callable[[str], Repor
     load = report("constant quality").facts.load
     assert load is not None
     assert load.seen_groups > 3
-    assert load.cores > load.decode_cores > 0
+    assert min(load.cores, load.decode_cores) > 0
     assert load.groups_per_min * load.tokens_per_min > 0
     assert load.tokens_per_min == pytest.approx(60 * load.prefill_per_s)
     assert load.group_s is not None

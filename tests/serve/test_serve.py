@@ -101,7 +101,9 @@ def test_a_token_rate_that_cannot_be_kept_is_told_by_camera_with_what_to_set(sta
 def test_cameras_are_listed_with_state_counts_and_age(start: Start, video: Path) -> None:
     service = start({"front": {"url": str(video), "paced": False}, "spare": {"url": "rtsp://127.0.0.1:1/x", "enabled": False}})
     front = service.camera_when("front", over)
-    assert set(front) == {"name", "state", "reason", "groups", "frames", "frame_age_ms", "reconnects", "drops", "limits"}
+    told = {"name", "state", "reason", "groups", "frames", "frame_age_ms", "reconnects", "drops", "decoded_share", "limits"}
+    assert set(front) == told
+    assert front["decoded_share"] == 1.0, "nano's evidence is read from decoded pictures"
     assert (front["state"], front["frames"], front["reconnects"]) == ("offline", 40, 0)
     assert front["groups"] >= 1
     spare = service.get("/v1/cameras").json()[1]

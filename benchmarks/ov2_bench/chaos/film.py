@@ -53,9 +53,11 @@ def looped_film(path: Path) -> LoopedFilm:
                       bytes_per_s=len(data) / seconds)  # fmt: skip
 
 
-def world_film(folder: Path, *, width: int, height: int, fps: int, seconds: float = 12.0, seed: int = 900_042) -> LoopedFilm:
-    """A stretch of a generated world, made once per folder."""
+def world_film(
+    folder: Path, *, width: int, height: int, fps: int, seconds: float = 12.0, seed: int = 900_042, duty: int | None = None
+) -> LoopedFilm:
+    """A stretch of a generated world, made once per folder. `duty`: percent of the time in which something happens; None: a busy yard."""
     from ov2_bench.films import Encoding, Films
 
     films = Films(folder=folder, seconds=seconds, width=width, height=height)
-    return looped_film(films.path(seed, Encoding(name="crf", fps=fps)))
+    return looped_film(films.path(seed, Encoding(name="crf", fps=fps, duty=duty / 100 if duty is not None else None)))

@@ -37,15 +37,53 @@ def tokenize(
     file: Annotated[Path, typer.Argument(help="An H.264 file.")],
     repeats: Annotated[int, typer.Option(help="Pairs of runs; the median is told.", min=1)] = 5,
     setting: Annotated[list[str] | None, typer.Option("--set", help="A tokenizer setting, KEY=VALUE.")] = None,
+    eager: Annotated[bool, typer.Option(help="Decode every picture, also those that are never shown.")] = False,
     as_json: Json = False,
 ) -> None:
-    """Whole tokenization against plain PyAV decoding of the same file, in turn, on one core."""
+    """Whole tokenization, and the whole path of a camera, against plain PyAV decoding of the same file, in turn, on one core."""
     from ov2_bench.tokenization import bench_tokenize
 
     from ov2_cli.group_lines import assignments
     from stream.tokenizer.settings import settings_from
 
-    _tell(bench_tokenize(file, repeats, settings_from(assignments(setting or []))), as_json)
+    _tell(bench_tokenize(file, repeats, settings_from(assignments(setting or [])), eager=eager), as_json)
+
+
+@app.command()
+def duty(
+    seed: Annotated[int, typer.Option(help="World seed.")] = 900000,
+    size: Annotated[
+        list[str] | None, typer.Option(help="WIDTHxHEIGHT, more than once; default: 640x360 and 1920x1080.")
+    ] = None,
+    percent: Annotated[
+        list[int] | None, typer.Option(help="Duty in percent, more than once; default: 0, 5, 20, 50, 100.")
+    ] = None,
+    seconds: Annotated[float, typer.Option(help="Of each film.", min=60.0)] = 120.0,
+    repeats: Annotated[int, typer.Option(help="Pairs of runs; the median is told.", min=1)] = 5,
+    out: Annotated[Path, typer.Option(help="Folder for films, which are kept.")] = Path("runs/bench-duty"),
+    as_json: Json = False,
+) -> None:
+    """What a camera costs against plain decoding, by how much of the time something happens, and how much of it is decoded."""
+    from ov2_bench.duty import DUTIES, SIZES, bench_duty, encodings, table
+    from rich.console import Console
+    from rich.progress import Progress
+
+    sizes = [live.size_of(each) for each in size] if size else SIZES
+    with Progress(console=Console(stderr=True), transient=True) as bar:
+        task = bar.add_task("duty", total=2 * len(sizes) * len(percent or DUTIES) * len(encodings(0)))
+        rows = bench_duty(
+            out,
+            seed=seed,
+            sizes=sizes,
+            duties=percent or DUTIES,
+            seconds=seconds,
+            repeats=repeats,
+            workers=os.cpu_count() or 1,
+            tell=lambda line: bar.update(task, advance=1, description=line),
+        )
+    Console(width=max(Console().width, LEAST_TABLE_WIDTH)).print(table(rows))
+    if as_json:
+        print(json.dumps(rows))
 
 
 @app.command()

@@ -111,6 +111,9 @@ def cameras(
     size: Annotated[str, typer.Option(help="Picture size, WIDTHxHEIGHT.")] = "640x360",
     fps: Annotated[int, typer.Option(help="Pictures per second.", min=1, max=60)] = 15,
     token_rate: Annotated[float, typer.Option(help="LLM tokens per second of a camera.", min=0.1)] = 8.0,
+    duty: Annotated[
+        int | None, typer.Option(help="Percent of the time with activity; default: a busy yard.", min=0, max=100)
+    ] = None,
     model: Model = "ov2-nano",
     table: Annotated[bool, typer.Option("--table", help="A short run for each of several sizes and rates instead.")] = False,
     out: Annotated[Path, typer.Option(help="Folder for films and the service's log.")] = Path("runs/bench-cameras"),
@@ -122,16 +125,14 @@ def cameras(
     from ov2_bench.cameras import Load, bench_cameras, bench_table, markdown
     from rich.console import Console
 
-    found = SIZE.fullmatch(size)
-    if found is None:
-        raise typer.BadParameter(f"expected WIDTHxHEIGHT, for example 640x360, got {size}", param_hint="--size")
+    width, height = size_of(size)
     with Console(stderr=True).status("starting") as status:
         if table:
-            rows = asyncio.run(bench_table(60 * minutes, out, status.update, token_rate=token_rate, model=model))
+            rows = asyncio.run(bench_table(60 * minutes, out, status.update, token_rate=token_rate, model=model, duty=duty))
         else:
             load = Load(
-                count=count, seconds=60 * minutes, width=int(found[1]), height=int(found[2]), fps=fps, out=out,
-                token_rate=token_rate, model=model,
+                count=count, seconds=60 * minutes, width=width, height=height, fps=fps, out=out,
+                token_rate=token_rate, model=model, duty=duty,
             )  # fmt: skip
             rows = [asyncio.run(bench_cameras(load, status.update))]
     for row in rows:
@@ -141,3 +142,11 @@ def cameras(
         typer.echo(markdown(rows))
     if as_json:
         print(json.dumps({"rows": rows} if table else rows[0]))
+
+
+def size_of(text: str) -> tuple[int, int]:
+    """Width and height of WIDTHxHEIGHT."""
+    found = SIZE.fullmatch(text)
+    if found is None:
+        raise typer.BadParameter(f"expected WIDTHxHEIGHT, for example 640x360, got {text}", param_hint="--size")
+    return int(found[1]), int(found[2])

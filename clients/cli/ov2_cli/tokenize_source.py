@@ -20,14 +20,19 @@ def tokenize(
     png: Annotated[Path | None, typer.Option(help=PNG_HELP)] = None,
     setting: Annotated[list[str] | None, typer.Option("--set", help="A tokenizer setting, KEY=VALUE.")] = None,
     model: Annotated[str | None, typer.Option(help="Take the settings that this checkpoint was trained with.")] = None,
+    eager: Annotated[
+        bool, typer.Option(help="Decode every picture, also those that are never shown. The groups are the same.")
+    ] = False,
     timeout_s: Annotated[float, typer.Option(help="Seconds to wait for a camera.")] = 10.0,
 ) -> None:
     """Cut a stream into groups and canvases, and print them."""
+    from stream.codec.codec import CATCH_UP_S
     from stream.sources import open_source
     from stream.tokenizer.settings import settings_from
     from stream.tokenizer.tokenizer import Tokenizer
 
-    tokenizer = Tokenizer(settings_from(checkpoint_settings(model) | assignments(setting or [])))
+    settings = settings_from(checkpoint_settings(model) | assignments(setting or []))
+    tokenizer = Tokenizer(settings, catch_up_s=0.0 if eager else CATCH_UP_S)
     with GroupLines(as_json=as_json, png=png) as lines:
         lines.settings = tokenizer.settings
         with open_source(source, timeout_s=timeout_s) as packets:

@@ -18,7 +18,8 @@ T = TypeVar("T")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CameraStatus:
-    """One camera, now. `frame_age_ms` is None before the first frame. `limits`: what of its settings cannot be kept, why, and what to set."""
+    """One camera, now. `frame_age_ms` is None before the first frame. `limits`: what of its settings cannot be kept, why, and what to set.
+    `decoded_share`: pictures decoded of all that came, None before the first."""
 
     name: str
     state: str
@@ -28,6 +29,7 @@ class CameraStatus:
     frame_age_ms: float | None
     reconnects: int
     drops: dict[str, int]
+    decoded_share: float | None = None
     limits: Sequence[str] = ()
 
 

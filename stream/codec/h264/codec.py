@@ -7,10 +7,11 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from stream.codec.codec import BlockParser, Codec, StreamClaims
+from stream.codec.codec import BlockParser, Codec, SequenceStart, StreamClaims
 from stream.codec.h264.access_unit import Canonicaliser, is_random_access
 from stream.codec.h264.annexb import START_CODE, TYPE_MASK, NalType, nal_type, slice_type, split_annexb
 from stream.codec.h264.parameter_sets import Pps, read_pps
+from stream.codec.h264.sequence import read_sequence
 from stream.codec.h264.vui import Claims, Vui, read_claims
 
 _SETS = (NalType.SPS, NalType.PPS)
@@ -44,6 +45,9 @@ class _H264(Codec):
             if nal[0] & TYPE_MASK in _SLICES:
                 return slice_type(nal)
         return ""
+
+    def sequence(self, data: bytes) -> SequenceStart | None:
+        return read_sequence(data)
 
     def num_slices(self, data: bytes) -> int:
         return sum(1 for nal in split_annexb(data) if nal[0] & TYPE_MASK in _SLICES)

@@ -31,11 +31,13 @@ _MOST_CPB = 32
 @dataclass(slots=True, kw_only=True)
 class Vui:
     """Parts of the video usability information (H.264 E.1.1), None where it is silent. `fps`: pictures per second by the timing;
-    `hrd_cbr`: the rate model says that the bit rate is constant; `hrd_kbps`: its rate."""
+    `hrd_cbr`: the rate model says that the bit rate is constant; `hrd_kbps`: its rate.
+    `num_reorder_frames`: how many pictures may come before one and be shown after it."""
 
     fps: float | None = None
     hrd_cbr: bool | None = None
     hrd_kbps: float | None = None
+    num_reorder_frames: int | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -91,9 +93,17 @@ def _read_vui(bits: BitReader, vui: Vui) -> None:
         units, scale = bits.u(32), bits.u(32)
         bits.u(1)  # fixed_frame_rate_flag
         vui.fps = scale / (2 * units) if units and scale else None  # two fields per picture (E.2.1)
+    has_hrd = False
     for _ in range(2):  # NAL, VCL
         if bits.u(1):
             _read_hrd(bits, vui)
+            has_hrd = True
+    bits.u(2 if has_hrd else 1)  # low_delay_hrd_flag, pic_struct_present_flag
+    if bits.u(1):  # bitstream_restriction
+        bits.u(1)  # motion_vectors_over_pic_boundaries_flag
+        for _ in range(4):  # bytes of a picture, bits of a macroblock, lengths of vectors
+            bits.ue()
+        vui.num_reorder_frames = bits.ue()
 
 
 def _read_hrd(bits: BitReader, vui: Vui) -> None:
