@@ -210,9 +210,13 @@ class EffortMeter:
         moving_RC, deviations_RC, excess_RC = self._unusual(usual, sure_RC, steady_RC, spent_RC)
         is_sure = self._after_key.is_known or not is_after_key
         counted_RC = np.minimum(deviations_RC, np.float32(MOST_DEVIATIONS))
-        level_RC = self._lasting.raised(_level(moving_RC, counted_RC), counted_RC, passed_s, is_sure=is_sure)
+        level_RC = _level(moving_RC, counted_RC)
+        raised_RC = self._lasting.raised(level_RC, counted_RC, passed_s, is_sure=is_sure)
         newest = np.hypot(*parts_5RC[:2]), excess_RC
-        effort = self._compare(speed_RC, mean_RC, _steady_effort(level_RC, deviations_RC, newest))
+        # where a picture is active by itself, what lasts would only blur where: whatever stands beside it would count as much
+        shown_RC = level_RC if level_RC.max() >= 1 else raised_RC
+        steady = _steady_effort(shown_RC, float(raised_RC.max()), deviations_RC, newest)
+        effort = self._compare(speed_RC, mean_RC, steady)
         self._learn(speed_RC, mean_RC, passed_s, is_after_key=is_after_key)
         return effort
 
@@ -286,10 +290,12 @@ def _level(moving_RC: np.ndarray, deviations_RC: np.ndarray) -> np.ndarray:
     return level_RC
 
 
-def _steady_effort(level_RC: np.ndarray, deviations_RC: np.ndarray, newest: tuple[np.ndarray, np.ndarray]) -> SteadyEffort:
+def _steady_effort(
+    level_RC: np.ndarray, peak: float, deviations_RC: np.ndarray, newest: tuple[np.ndarray, np.ndarray]
+) -> SteadyEffort:
     """`newest`: speed and excess of the picture itself."""
     strength_RC: np.ndarray = np.clip((level_RC - FAINT) / (FULL - FAINT), 0, 1).astype(np.float32)
-    return SteadyEffort(strength_RC, _score(strength_RC, *newest, deviations_RC), float(level_RC.max()))
+    return SteadyEffort(strength_RC, _score(strength_RC, *newest, deviations_RC), peak)
 
 
 def _score(strength_RC: np.ndarray, speed_RC: np.ndarray, excess_RC: np.ndarray, deviations_RC: np.ndarray) -> np.ndarray:
