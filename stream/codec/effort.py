@@ -9,6 +9,8 @@ looked at.
 - *Spent*: sum of absolute levels times quantiser step, over the same neighbourhood, above its own running median by several of its own
   deviations, and by more than the picture as a whole: a lamp, or the rate control after a keyframe, raises all of them.
 
+What is steady is raised where it lasts (stream/codec/lasting.py).
+
 Pictures may be left out: nobody has to read all of them. The first `START_PICTURES` only say what is usual: of them no more is known than
 what moves, and that only where it is steady.
 
@@ -27,6 +29,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from stream.codec.codec import BlockGrids
+from stream.codec.lasting import Lasting
 
 QUARTER_PEL = 4.0
 QP_STEP, QP_REFERENCE = 6.0, 26.0
@@ -174,6 +177,7 @@ class EffortMeter:
         """Nothing is known of what is usual."""
         self._newest: deque[tuple[float, np.ndarray]] = deque()
         self._usual, self._after_key = _Usual(), _Usual()
+        self._lasting = Lasting()
         self._first_speeds: list[np.ndarray] = []
         self._speed: _Quantile | None = None
         self._num_seen = 0
@@ -201,9 +205,19 @@ class EffortMeter:
             self._newest.popleft()
         speed_RC, sure_RC = np.hypot(x_RC, y_RC), np.hypot(sure_x_RC, sure_y_RC)
         self._num_seen += 1
-        usual = self._after_key if since_key_s <= AFTER_KEY_S and self._after_key.is_known else self._usual
-        effort = self._compare(speed_RC, mean_RC, self._steady(usual, sure_RC, steady_RC, np.hypot(*parts_5RC[:2]), spent_RC))
-        self._learn(speed_RC, mean_RC, passed_s, is_after_key=since_key_s <= AFTER_KEY_S)
+        is_after_key = since_key_s <= AFTER_KEY_S
+        usual = self._after_key if is_after_key and self._after_key.is_known else self._usual
+        moving_RC, deviations_RC, excess_RC = self._unusual(usual, sure_RC, steady_RC, spent_RC)
+        is_sure = self._after_key.is_known or not is_after_key
+        counted_RC = np.minimum(deviations_RC, np.float32(MOST_DEVIATIONS))
+        level_RC = _level(moving_RC, counted_RC)
+        raised_RC = self._lasting.raised(level_RC, counted_RC, passed_s, is_sure=is_sure)
+        newest = np.hypot(*parts_5RC[:2]), excess_RC
+        # where a picture is active by itself, what lasts would only blur where: whatever stands beside it would count as much
+        shown_RC = level_RC if level_RC.max() >= 1 else raised_RC
+        steady = _steady_effort(shown_RC, float(raised_RC.max()), deviations_RC, newest)
+        effort = self._compare(speed_RC, mean_RC, steady)
+        self._learn(speed_RC, mean_RC, passed_s, is_after_key=is_after_key)
         return effort
 
     def _mean(self, seconds: float, least: int) -> np.ndarray:
@@ -229,16 +243,17 @@ class EffortMeter:
             steady=steady,
         )
 
-    def _steady(
-        self, usual: _Usual, sure_RC: np.ndarray, steady_RC: np.ndarray, speed_RC: np.ndarray, spent_RC: np.ndarray
-    ) -> SteadyEffort:
-        """`sure_RC`, `steady_RC`: speed and coefficients over the longer time; `speed_RC`, `spent_RC`: of the picture itself."""
+    def _unusual(
+        self, usual: _Usual, sure_RC: np.ndarray, steady_RC: np.ndarray, spent_RC: np.ndarray
+    ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Strength of what moves and deviations of what is spent, both over the longer time; excess of the picture itself."""
         if self._speed is None or not usual.is_known:
             nothing_RC = np.zeros_like(spent_RC)
-            moving_RC = sure_RC if self._num_seen >= STEADY_LEAST else nothing_RC
-            return _steady_effort(moving_RC, np.full_like(spent_RC, LEAST_SPEED), nothing_RC, (speed_RC, nothing_RC))
-        excess_RC = np.maximum(spent_RC - usual.median, 0)
-        return _steady_effort(sure_RC, _least_speed(self._speed), _above(steady_RC, usual), (speed_RC, excess_RC))
+            moving_RC = np.clip(sure_RC / LEAST_SPEED - 1, 0, 1) if self._num_seen >= STEADY_LEAST else nothing_RC
+            return moving_RC, nothing_RC, nothing_RC
+        moving_RC = np.clip(sure_RC / _least_speed(self._speed) - 1, 0, 1)
+        deviations_RC = np.maximum(_above(steady_RC, usual), 0)
+        return moving_RC, deviations_RC, np.maximum(spent_RC - usual.median, 0)
 
     def _learn(self, speed_RC: np.ndarray, spent_RC: np.ndarray, passed_s: float, *, is_after_key: bool) -> None:
         step = np.float32(min(MOST_STEP, max(RATE_PER_S * passed_s, 1 / self._num_seen)))
@@ -268,15 +283,19 @@ def _least_speed(usual: _Quantile) -> np.ndarray:
     return least_RC
 
 
+def _level(moving_RC: np.ndarray, deviations_RC: np.ndarray) -> np.ndarray:
+    """Of every neighbourhood of 3 x 3 macroblocks, 1 where it is activity."""
+    moving_RC, spent_RC = _around(np.stack([moving_RC, deviations_RC]), outside=0.0)
+    level_RC: np.ndarray = np.maximum(moving_RC / np.float32(ACTIVE_MOVING), spent_RC / np.float32(ACTIVE_SPENT))
+    return level_RC
+
+
 def _steady_effort(
-    speed_RC: np.ndarray, least_RC: np.ndarray, deviations_RC: np.ndarray, newest: tuple[np.ndarray, np.ndarray]
+    level_RC: np.ndarray, peak: float, deviations_RC: np.ndarray, newest: tuple[np.ndarray, np.ndarray]
 ) -> SteadyEffort:
     """`newest`: speed and excess of the picture itself."""
-    strengths_2RC = np.stack([np.clip(speed_RC / least_RC - 1, 0, 1), np.clip(deviations_RC, 0, MOST_DEVIATIONS)])
-    moving_RC, spent_RC = _around(strengths_2RC, outside=0.0)
-    level_RC = np.maximum(moving_RC / np.float32(ACTIVE_MOVING), spent_RC / np.float32(ACTIVE_SPENT))
     strength_RC: np.ndarray = np.clip((level_RC - FAINT) / (FULL - FAINT), 0, 1).astype(np.float32)
-    return SteadyEffort(strength_RC, _score(strength_RC, *newest, deviations_RC), float(level_RC.max()))
+    return SteadyEffort(strength_RC, _score(strength_RC, *newest, deviations_RC), peak)
 
 
 def _score(strength_RC: np.ndarray, speed_RC: np.ndarray, excess_RC: np.ndarray, deviations_RC: np.ndarray) -> np.ndarray:
@@ -285,7 +304,7 @@ def _score(strength_RC: np.ndarray, speed_RC: np.ndarray, excess_RC: np.ndarray,
     given more, for they compete with others. Nothing where nothing is at work."""
     if not strength_RC.any():
         return strength_RC
-    parts = _share(speed_RC) + _share(excess_RC) + np.float32(STEADY_WEIGHT) * _share(np.maximum(deviations_RC, 0))
+    parts = _share(speed_RC) + _share(excess_RC) + np.float32(STEADY_WEIGHT) * _share(deviations_RC)
     weight = float(strength_RC.mean()) ** AREA_POWER / (2 + STEADY_WEIGHT)
     score_RC: np.ndarray = (np.float32(weight) * parts).astype(np.float32)
     return score_RC

@@ -82,6 +82,18 @@ def test_the_score_is_where_something_is_and_not_where_it_was() -> None:
     assert score[2:5, 9:12].mean() > 4 * score[6:].mean()
 
 
+def test_what_lasts_is_told_by_the_peak_and_does_not_blur_where_a_picture_shows_it_by_itself() -> None:
+    meter = EffortMeter()
+    begin = START_PICTURES + 10
+    for index in range(begin):
+        meter.push(picture(index), 0.2)
+    seen = [meter.push(picture(index, at_work=True), 0.2).steady for index in range(begin, begin + 8)]
+    for steady in filter(None, seen[3:]):
+        assert steady.peak > 4, "at its most, and half is enough there"
+        assert steady.strength[3, 7] == 1
+        assert 0 < steady.strength[0].max() < 0.7, "two rows beside what moves"
+
+
 def _score(meter: EffortMeter, grids: Grids) -> np.ndarray:
     steady = meter.push(grids, 0.2).steady
     assert steady is not None
