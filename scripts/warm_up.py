@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from stream.codec import evidence
+from stream.codec import effort, evidence
 from stream.codec.h264.slice_data import parser
 from stream.tokenizer import saliency
 
 if __name__ == "__main__":
+    effort.warm_up()
     evidence.warm_up()
     parser.warm_up()
     saliency.warm_up()

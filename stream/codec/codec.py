@@ -47,15 +47,19 @@ class SequenceStart:
 
 
 class BlockGrids(Protocol):
-    """What slice data tells of one picture, in grids [R, C] of blocks of 16 x 16 pixels: `bits`; `qp`, quantisers; `levels`, sums of absolute
-    quantised coefficients; `intra`, which were predicted from no other picture; `mean_vectors` float32 [R, C, 2] (x, y) in quarter pixels,
-    zero where there are none (B slices do not tell theirs), None where they were not asked for. `refused`: why it was not read."""
+    """What slice data tells of one picture, in grids [R, C] of blocks of 16 x 16 pixels: `bits`; `qp`, quantisers, and `mean_qp`; `levels`,
+    sums of absolute quantised coefficients; `intra`, which were predicted from no other picture; `mean_vectors` float32 [R, C, 2] (x, y)
+    in quarter pixels, zero where there are none (B slices do not tell theirs), None where they were not asked for. `refused`: why it was
+    not read."""
 
     @property
     def bits(self) -> np.ndarray: ...
 
     @property
     def qp(self) -> np.ndarray: ...
+
+    @property
+    def mean_qp(self) -> float: ...
 
     @property
     def levels(self) -> np.ndarray: ...

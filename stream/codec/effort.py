@@ -28,50 +28,21 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from stream.codec import effort_pass as run
+from stream.codec import effort_state as state
 from stream.codec.codec import BlockGrids
-from stream.codec.lasting import Lasting
+from stream.codec.effort_pass import START_PICTURES
 
-QUARTER_PEL = 4.0
-QP_STEP, QP_REFERENCE = 6.0, 26.0
-"""The quantiser step doubles every 6 QP (H.264 8.5.9); in units of the step at 26."""
 NEWEST_S, NEWEST_LEAST = 0.3, 2
 """Pictures that the mean is taken over: those of so many seconds, and at least so many."""
 STEADY_S, STEADY_LEAST = 0.5, 4
 """The same of what is steady."""
-START_PICTURES = 15
-"""Quantiles of these are where the running ones start: where a macroblock usually spends much, or nothing, is known from the first picture
-that is judged. Started from the whole picture's median, a textured wall at a held rate took half a minute."""
-LEAST_SPEED = 4.0
-"""Pixels per second: of a person far away who strolls. Encoders give the noise of a dark picture less."""
-SPEED_RATIO = 2.0
-"""How many times its usual a speed has to be."""
-LEAST_DEVIATIONS = 5.0
-MOST_DEVIATIONS = 10.0
-"""Deviations over the steady time that one macroblock counts with, at most."""
-MOST_SPEED = 16.0
-"""Pixels per second that one macroblock counts with over the steady time: a single wild vector would carry its whole neighbourhood."""
 AFTER_KEY_S = 1.0
 """A rate control that refines what a keyframe left coarse does it within so long; a macroblock has a usual of its own then."""
-MEDIAN, UPPER, BUSY = 0.5, 0.75, 0.8
-"""Quantiles that are followed: of coefficients, of coefficients for their deviation, of speeds."""
-NORMAL_UPPER = 0.6745
-"""Deviations between the median and the upper quartile of a normal distribution."""
-LEAST_SPREAD_SHARE, LEAST_SPREAD = 0.25, 0.3
-"""Of the picture's typical spread, and levels at QP 26: where a macroblock hardly ever spends anything, one coefficient is no event."""
-ACTIVE_MOVING, ACTIVE_SPENT = 0.9, 3.2
-"""Mean of 3 x 3 macroblocks that is activity: strength of what moves, deviations of what is spent."""
-FAINT, FULL = 0.75, 1.25
-"""Shares of that at which macroblocks are just at work, and fully."""
-STRONGEST = 0.95
-LEAST_SHARED = 1e-6
-STEADY_WEIGHT = 0.7
-"""Of steady deviations in the score, beside speed and excess of the picture itself."""
-AREA_POWER = 0.25
-"""Of the area at work, by which the scores of a picture are raised: with 1 a large one takes all; with 0 any three of a group are as good."""
 RATE_PER_S = 0.1
 """How fast quantiles follow, in deviations per second."""
-MOST_STEP = 1 / START_PICTURES
-"""Deviations that one picture can move a quantile: what is usual does not change because a camera was silent for an hour."""
+ROOM = 8
+"""Pictures that there is room for at first."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,243 +70,139 @@ class Effort:
 class SteadyEffort:
     """`strength` float32 [R, C] in [0, 1]: of motion, or of what is spent. `score` float32 [R, C] in [0, 1]: for those who compare
     macroblocks, zero where none is at work. `peak`: the strongest neighbourhood of 3 x 3 macroblocks: 1 and more is activity, which scattered
-    noise hardly ever is (docs/activity.md)."""
+    noise hardly ever is (docs/activity.md). `area`: macroblocks at work, as a share of the picture."""
 
     strength: np.ndarray
     score: np.ndarray
     peak: float
-
-    @property
-    def area(self) -> float:
-        """Macroblocks at work, as a share of the picture."""
-        return float(self.strength.mean())
+    area: float
 
 
-class _Quantile:
-    """A running quantile of every macroblock, by stochastic approximation."""
+class _First:
+    """The first pictures, until what is usual begins with their quantiles: `of_spent` and `of_speed`, planes with their shares."""
 
-    def __init__(self, start_RC: np.ndarray, share: float) -> None:
-        self.now_RC = start_RC.astype(np.float32)
-        self._share = np.float32(share)
+    def __init__(self, of_spent: dict[int, float], of_speed: dict[int, float]) -> None:
+        self._shares = {state.NOW_SPENT: of_spent, state.NOW_SPEED: of_speed}
+        self._pictures: list[np.ndarray] = []
+        self.is_known = False
 
-    def learn(self, values_RC: np.ndarray, step_RC: np.ndarray) -> None:
-        self.now_RC += step_RC * (self._share - (values_RC <= self.now_RC))
-
-
-class _Usual:
-    """What macroblocks usually spend, begun with the first pictures."""
-
-    def __init__(self) -> None:
-        self._first: list[np.ndarray] = []
-        self._quantiles: tuple[_Quantile, _Quantile] | None = None
-        self._spread_RC: np.ndarray | None = None
-
-    @property
-    def is_known(self) -> bool:
-        return self._quantiles is not None
-
-    @property
-    def median(self) -> np.ndarray:
-        assert self._quantiles is not None, "expected enough pictures"
-        return self._quantiles[0].now_RC
-
-    def spread(self) -> np.ndarray:
-        """Their deviations; a share of the picture's typical one at least."""
-        if self._spread_RC is None:
-            assert self._quantiles is not None, "expected enough pictures"
-            median, upper = self._quantiles
-            spread_RC = (upper.now_RC - median.now_RC) / np.float32(NORMAL_UPPER)
-            least = LEAST_SPREAD_SHARE * _median(spread_RC) + LEAST_SPREAD
-            self._spread_RC = np.maximum(spread_RC, least).astype(np.float32)
-        return self._spread_RC
-
-    def learn(self, spent_RC: np.ndarray, step: np.float32) -> None:
-        """One more picture."""
-        if self._quantiles is not None:
-            step_RC = step * self.spread()
-            for quantile in self._quantiles:
-                quantile.learn(spent_RC, step_RC)
-            self._spread_RC = None
+    def see(self, planes_PM: np.ndarray) -> None:
+        self._pictures.append(planes_PM[[*self._shares]])
+        self.is_known = len(self._pictures) >= START_PICTURES
+        if not self.is_known:
             return
-        self._first.append(spent_RC)
-        if len(self._first) >= START_PICTURES:
-            spents_PRC = np.stack(self._first)
-            self._quantiles = (
-                _Quantile(np.quantile(spents_PRC, MEDIAN, axis=0), MEDIAN),
-                _Quantile(np.quantile(spents_PRC, UPPER, axis=0), UPPER),
-            )
-            self._first.clear()
+        for firsts_PM, shares in zip(np.stack(self._pictures, 1), self._shares.values(), strict=True):
+            for plane, share in shares.items():
+                planes_PM[plane] = np.quantile(firsts_PM, share, axis=0)
+        self._pictures.clear()
 
 
 class EffortMeter:
     """`push` P pictures of one size in decode order; `restart` where the stream breaks."""
 
     def __init__(self) -> None:
-        self.restart()
+        self._start((0, 0))
 
     def restart(self) -> None:
         """Nothing is known of what is usual."""
-        self._newest: deque[tuple[float, np.ndarray]] = deque()
-        self._usual, self._after_key = _Usual(), _Usual()
-        self._lasting = Lasting()
-        self._first_speeds: list[np.ndarray] = []
-        self._speed: _Quantile | None = None
+        self._start(self._shape)
+
+    def _start(self, shape_RC: tuple[int, int]) -> None:
+        num = shape_RC[0] * shape_RC[1]
+        self._shape = shape_RC
+        self._planes_PM = np.zeros((state.NUM_PLANES, num), np.float32)
+        self._ring_K5M = np.zeros((ROOM, state.NUM_PARTS, num), np.float32)
+        self._newest = -1
+        self._passed_s: deque[float] = deque()
+        self._usual = _First(
+            {state.MEDIAN: run.MEDIAN_SHARE, state.UPPER: run.UPPER_SHARE}, {state.USUAL_SPEED: run.BUSY_SHARE}
+        )
+        self._after_key = _First({state.KEY_MEDIAN: run.MEDIAN_SHARE, state.KEY_UPPER: run.UPPER_SHARE}, {})
         self._num_seen = 0
+        self._now, self._steady = _room(shape_RC), _room(shape_RC)
+        self._nothing_RC = np.zeros(shape_RC, np.float32)
 
     def push(self, grids: BlockGrids, step_s: float, passed_s: float | None = None, *, since_key_s: float = math.inf) -> Effort:
         """`step_s`: seconds since the picture that it refers to. `passed_s`: since the one pushed before; the same by default. `since_key_s`:
         since the newest intra picture."""
-        assert grids.mean_vectors is not None, "expected a parser that reads motion"
+        vectors_RC2 = grids.mean_vectors
+        assert vectors_RC2 is not None, "expected a parser that reads motion"
         passed_s = step_s if passed_s is None else passed_s
-        intra_RC = grids.intra
-        vectors_RC2 = np.where(intra_RC[..., None], 0.0, grids.mean_vectors)
-        speed_RC2 = vectors_RC2 / np.float32(QUARTER_PEL * step_s)
-        spent_RC = np.where(intra_RC, 0.0, grids.levels * np.exp2((grids.qp - np.float32(QP_REFERENCE)) / np.float32(QP_STEP)))
-        # in flat parts an encoder picks any vector, and the same for neighbours: only those beside coefficients are sure
-        share_RC = np.minimum(1, MOST_SPEED / np.maximum(np.hypot(*np.moveaxis(speed_RC2, 2, 0)), MOST_SPEED))
-        sure_RC2 = np.where((grids.levels > 0)[..., None], speed_RC2 * share_RC[..., None], 0.0)
-        grids_5RC = np.stack([*np.moveaxis(speed_RC2, 2, 0), spent_RC, *np.moveaxis(sure_RC2, 2, 0)])
-        parts_5RC = _around(grids_5RC)
-        if self._newest and self._newest[-1][1].shape != parts_5RC.shape:
-            self.restart()
-        self._newest.append((passed_s, parts_5RC))
-        x_RC, y_RC, mean_RC, _, _ = self._mean(NEWEST_S, NEWEST_LEAST)
-        _, _, steady_RC, sure_x_RC, sure_y_RC = self._mean(STEADY_S, STEADY_LEAST)
-        while len(self._newest) >= STEADY_LEAST and sum(each[0] for each in self._newest) >= STEADY_S:
-            self._newest.popleft()
-        speed_RC, sure_RC = np.hypot(x_RC, y_RC), np.hypot(sure_x_RC, sure_y_RC)
+        if grids.levels.shape != self._shape:
+            self._start(grids.levels.shape)
+        self._make_room(passed_s)
         self._num_seen += 1
         is_after_key = since_key_s <= AFTER_KEY_S
-        usual = self._after_key if is_after_key and self._after_key.is_known else self._usual
-        moving_RC, deviations_RC, excess_RC = self._unusual(usual, sure_RC, steady_RC, spent_RC)
-        is_sure = self._after_key.is_known or not is_after_key
-        counted_RC = np.minimum(deviations_RC, np.float32(MOST_DEVIATIONS))
-        level_RC = _level(moving_RC, counted_RC)
-        raised_RC = self._lasting.raised(level_RC, counted_RC, passed_s, is_sure=is_sure)
-        newest = np.hypot(*parts_5RC[:2]), excess_RC
-        # where a picture is active by itself, what lasts would only blur where: whatever stands beside it would count as much
-        shown_RC = level_RC if level_RC.max() >= 1 else raised_RC
-        steady = _steady_effort(shown_RC, float(raised_RC.max()), deviations_RC, newest)
-        effort = self._compare(speed_RC, mean_RC, steady)
-        self._learn(speed_RC, mean_RC, passed_s, is_after_key=is_after_key)
-        return effort
-
-    def _mean(self, seconds: float, least: int) -> np.ndarray:
-        """Of the newest pictures."""
-        total_s, chosen = 0.0, list[np.ndarray]()
-        for passed_s, parts_5RC in reversed(self._newest):
-            if len(chosen) >= least and total_s >= seconds:
-                break
-            chosen.append(parts_5RC)
-            total_s += passed_s
-        mean_5RC: np.ndarray = np.stack(chosen).mean(0, dtype=np.float32)
-        return mean_5RC
-
-    def _compare(self, speed_RC: np.ndarray, spent_RC: np.ndarray, steady: SteadyEffort) -> Effort:
-        if self._speed is None or not self._usual.is_known:
-            nothing_RC = np.zeros_like(spent_RC)
-            return Effort(nothing_RC, nothing_RC, steady)
-        deviations_RC = (spent_RC - self._usual.median) / self._usual.spread()
-        deviations_RC -= max(0.0, _median(deviations_RC))
-        return Effort(
-            moving=np.clip(speed_RC / _least_speed(self._speed) - 1, 0, 1).astype(np.float32),
-            spent=np.clip(deviations_RC / LEAST_DEVIATIONS - 1, 0, 1).astype(np.float32),
-            steady=steady,
+        (now_2RC, now_2M), (steady_2RC, steady_2M) = self._now, self._steady
+        is_unusual, peak, area = run.measure(
+            (grids.levels, grids.qp, grids.intra, vectors_RC2),
+            step_s,
+            passed_s,
+            self._ring_K5M,
+            self._newest,
+            (self._num(NEWEST_S, NEWEST_LEAST), self._num(STEADY_S, STEADY_LEAST)),
+            self._planes_PM,
+            (self._usual.is_known, self._after_key.is_known, self._num_seen >= STEADY_LEAST),
+            is_after_key,
+            min(run.MOST_STEP, max(RATE_PER_S * passed_s, 1 / self._num_seen)),
+            now_2M,
+            steady_2M,
         )
+        self._forget()
+        self._begin(is_after_key=is_after_key)
+        moving_RC = spent_RC = strength_RC = score_RC = self._nothing_RC
+        if is_unusual:
+            (moving_RC, spent_RC), self._now = now_2RC, _room(self._shape)
+        if area > 0:
+            (strength_RC, score_RC), self._steady = steady_2RC, _room(self._shape)
+        return Effort(moving_RC, spent_RC, SteadyEffort(strength_RC, score_RC, peak, area))
 
-    def _unusual(
-        self, usual: _Usual, sure_RC: np.ndarray, steady_RC: np.ndarray, spent_RC: np.ndarray
-    ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """Strength of what moves and deviations of what is spent, both over the longer time; excess of the picture itself."""
-        if self._speed is None or not usual.is_known:
-            nothing_RC = np.zeros_like(spent_RC)
-            moving_RC = np.clip(sure_RC / LEAST_SPEED - 1, 0, 1) if self._num_seen >= STEADY_LEAST else nothing_RC
-            return moving_RC, nothing_RC, nothing_RC
-        moving_RC = np.clip(sure_RC / _least_speed(self._speed) - 1, 0, 1)
-        deviations_RC = np.maximum(_above(steady_RC, usual), 0)
-        return moving_RC, deviations_RC, np.maximum(spent_RC - usual.median, 0)
+    def _make_room(self, passed_s: float) -> None:
+        """For a picture beside those that are remembered."""
+        kept = len(self._ring_K5M)
+        if len(self._passed_s) == kept:
+            older_K5M = np.roll(self._ring_K5M, kept - 1 - self._newest, 0)
+            self._ring_K5M, self._newest = np.concatenate([older_K5M, np.zeros_like(older_K5M)]), kept - 1
+        self._newest = (self._newest + 1) % len(self._ring_K5M)
+        self._passed_s.append(passed_s)
 
-    def _learn(self, speed_RC: np.ndarray, spent_RC: np.ndarray, passed_s: float, *, is_after_key: bool) -> None:
-        step = np.float32(min(MOST_STEP, max(RATE_PER_S * passed_s, 1 / self._num_seen)))
-        self._usual.learn(spent_RC, step)
-        if is_after_key:
-            self._after_key.learn(spent_RC, np.float32(MOST_STEP))
-        if self._speed is not None:
-            self._speed.learn(speed_RC, step * np.maximum(self._speed.now_RC, 1.0))
-            return
-        self._first_speeds.append(speed_RC)
-        if len(self._first_speeds) >= START_PICTURES:
-            self._speed = _Quantile(np.quantile(np.stack(self._first_speeds), BUSY, axis=0), BUSY)
-            self._first_speeds.clear()
+    def _forget(self) -> None:
+        while len(self._passed_s) >= STEADY_LEAST and sum(self._passed_s) >= STEADY_S:
+            self._passed_s.popleft()
 
+    def _num(self, seconds: float, least: int) -> int:
+        """Of the newest pictures, those of so many seconds, and at least so many."""
+        total_s, num = 0.0, 0
+        for passed_s in reversed(self._passed_s):
+            if num >= least and total_s >= seconds:
+                break
+            num += 1
+            total_s += passed_s
+        return num
 
-def _above(spent_RC: np.ndarray, usual: _Usual) -> np.ndarray:
-    """Deviations above the usual, where the usual rises with the picture as a whole, by a factor or by as much everywhere."""
-    usual_RC = np.maximum(usual.median, 0)
-    ratio = max(1.0, _median((spent_RC + LEAST_SPREAD) / (usual_RC + LEAST_SPREAD)))
-    rise = max(0.0, _median(spent_RC - usual_RC))
-    above_RC: np.ndarray = (spent_RC - np.maximum(ratio * usual_RC, usual_RC + rise)) / (ratio * usual.spread())
-    return above_RC
-
-
-def _least_speed(usual: _Quantile) -> np.ndarray:
-    least_RC: np.ndarray = np.maximum(LEAST_SPEED, SPEED_RATIO * usual.now_RC)
-    return least_RC
-
-
-def _level(moving_RC: np.ndarray, deviations_RC: np.ndarray) -> np.ndarray:
-    """Of every neighbourhood of 3 x 3 macroblocks, 1 where it is activity."""
-    moving_RC, spent_RC = _around(np.stack([moving_RC, deviations_RC]), outside=0.0)
-    level_RC: np.ndarray = np.maximum(moving_RC / np.float32(ACTIVE_MOVING), spent_RC / np.float32(ACTIVE_SPENT))
-    return level_RC
+    def _begin(self, *, is_after_key: bool) -> None:
+        """What is usual is known from the first pictures on."""
+        if not self._usual.is_known:
+            self._usual.see(self._planes_PM)
+        if is_after_key and not self._after_key.is_known:
+            self._after_key.see(self._planes_PM)
 
 
-def _steady_effort(
-    level_RC: np.ndarray, peak: float, deviations_RC: np.ndarray, newest: tuple[np.ndarray, np.ndarray]
-) -> SteadyEffort:
-    """`newest`: speed and excess of the picture itself."""
-    strength_RC: np.ndarray = np.clip((level_RC - FAINT) / (FULL - FAINT), 0, 1).astype(np.float32)
-    return SteadyEffort(strength_RC, _score(strength_RC, *newest, deviations_RC), peak)
+def _room(shape_RC: tuple[int, int]) -> tuple[np.ndarray, np.ndarray]:
+    """Of two strengths, and the same macroblock by macroblock."""
+    both_2RC = np.empty((2, *shape_RC), np.float32)
+    return both_2RC, both_2RC.reshape(2, -1)
 
 
-def _score(strength_RC: np.ndarray, speed_RC: np.ndarray, excess_RC: np.ndarray, deviations_RC: np.ndarray) -> np.ndarray:
-    """Speed and excess of the picture itself, which say where in it something is, and not where it was; and, by less, deviations over a longer
-    time, which stand out of noise, too (docs/selection.md). Each is a share of the picture's own, so pictures in which more is at work are
-    given more, for they compete with others. Nothing where nothing is at work."""
-    if not strength_RC.any():
-        return strength_RC
-    parts = _share(speed_RC) + _share(excess_RC) + np.float32(STEADY_WEIGHT) * _share(deviations_RC)
-    weight = float(strength_RC.mean()) ** AREA_POWER / (2 + STEADY_WEIGHT)
-    score_RC: np.ndarray = (np.float32(weight) * parts).astype(np.float32)
-    return score_RC
-
-
-def _share(values_RC: np.ndarray) -> np.ndarray:
-    """Of what the strongest twentieth of the macroblocks has, in [0, 1]."""
-    ranked = np.partition(values_RC, at := round(STRONGEST * (values_RC.size - 1)), axis=None)
-    share_RC: np.ndarray = np.minimum(values_RC / np.float32(max(float(ranked[at]), LEAST_SHARED)), 1)
-    return share_RC
-
-
-def _median(values_RC: np.ndarray) -> float:
-    """As NumPy's, which takes several times as long over so few."""
-    middle = values_RC.size // 2
-    if values_RC.size % 2:
-        return float(np.partition(values_RC, middle, axis=None)[middle])
-    return float(np.partition(values_RC, (middle - 1, middle), axis=None)[middle - 1 : middle + 1].mean())
-
-
-def _around(grids_NRC: np.ndarray, *, outside: float | None = None) -> np.ndarray:
-    """Mean over 3 x 3 macroblocks of each grid; at the edge, those outside count as the nearest inside, or as `outside`: a corner has no
-    neighbours to even its noise out. float32 [N, R, C]."""
-    num, rows, cols = grids_NRC.shape
-    padded = np.empty((num, rows + 2, cols + 2), np.float32)
-    padded[:, 1:-1, 1:-1] = grids_NRC
-    edges = ((1, -2), (0, -1))
-    for inside, at in zip(*edges, strict=True):
-        padded[:, at, 1:-1] = padded[:, inside, 1:-1] if outside is None else outside
-    for inside, at in zip(*edges, strict=True):
-        padded[:, :, at] = padded[:, :, inside] if outside is None else outside
-    sums = padded[:, :-2] + padded[:, 1:-1] + padded[:, 2:]
-    around: np.ndarray = (sums[:, :, :-2] + sums[:, :, 1:-1] + sums[:, :, 2:]) / np.float32(9.0)
-    return around
+def warm_up() -> None:
+    """Compile (or load from the cache) what runs per picture."""
+    shape_RC = 1, 1
+    grids = (
+        np.zeros(shape_RC, np.int32),
+        np.zeros(shape_RC, np.int8),
+        np.zeros(shape_RC, np.bool_),
+        np.zeros((*shape_RC, 2), np.float32),
+    )
+    ring_K5M, planes_PM = np.zeros((1, state.NUM_PARTS, 1), np.float32), np.zeros((state.NUM_PLANES, 1), np.float32)
+    (_, now_2M), (_, steady_2M) = _room(shape_RC), _room(shape_RC)
+    run.measure(grids, 1.0, 1.0, ring_K5M, 0, (1, 1), planes_PM, (True, True, True), False, 0.0, now_2M, steady_2M)

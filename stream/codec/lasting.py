@@ -9,7 +9,7 @@ held rate by night somebody in dark clothes is half as strong as what nobody wou
   the whole picture rarely has, 7 x 7 macroblocks hardly ever have. Only what is strong, or goes on from picture to picture, renews that: a
   rate control that catches up in the ground for ten seconds after a crowd has gone is wide, and must end.
 
-Shape letters: R and C, macroblock rows and columns.
+Shape letters: M, macroblocks in raster order.
 """
 
 from __future__ import annotations
@@ -17,6 +17,8 @@ from __future__ import annotations
 import math
 
 import numpy as np
+
+from stream.codec.compiled import compiled
 
 WIDE_REACH, WIDE_S, WIDE_STEP = 2, 1.2, 1 / 6
 """Macroblocks to each side; time constant of the mean; and the most that one picture may count, where few are read."""
@@ -31,47 +33,67 @@ RECENT_SHARE = 0.5
 """Of a level that is enough where something was active just now."""
 
 
-class Lasting:
-    """Of one stream, for pictures of one size."""
-
-    def __init__(self) -> None:
-        self._wide_RC: np.ndarray | None = None
-        self._recent_RC: np.ndarray | None = None
-
-    def raised(self, level_RC: np.ndarray, deviations_RC: np.ndarray, passed_s: float, *, is_sure: bool) -> np.ndarray:
-        """Levels of the next picture, 1 and more is activity: float32 [R, C]. `deviations_RC`: 0 at least. `passed_s`: since the one before.
-        `is_sure`: False where nobody knows yet what is usual: nothing is learnt from such a picture."""
-        if self._wide_RC is None or self._recent_RC is None:
-            self._wide_RC, self._recent_RC = np.zeros_like(level_RC), np.zeros_like(level_RC)
-        now_RC = mean_around(deviations_RC, WIDE_REACH)
-        if is_sure:
-            step = np.float32(min(WIDE_STEP, 1 - math.exp(-passed_s / WIDE_S)))
-            self._wide_RC += step * (mean_around(np.minimum(deviations_RC, np.float32(WIDE_MOST)), WIDE_REACH) - self._wide_RC)
-        wide_RC = np.minimum(self._wide_RC / np.float32(ACTIVE_WIDE), now_RC / np.float32(ACTIVE_WIDE_NOW))
-        enough_RC = 1 - np.float32(1 - RECENT_SHARE) * self._recent_RC
-        at_work_RC = np.maximum(level_RC / enough_RC, wide_RC) >= 1
-        raised_RC: np.ndarray = np.maximum(level_RC, wide_RC) / enough_RC
-        self._remember(at_work_RC & is_sure, passed_s)
-        return raised_RC
-
-    def _remember(self, at_work_RC: np.ndarray, passed_s: float) -> None:
-        recent_RC = self._recent_RC
-        assert recent_RC is not None, "expected a picture"
-        near_RC = mean_around(at_work_RC, RECENT_REACH) > 0 if at_work_RC.any() else at_work_RC
-        np.clip(recent_RC + np.where(near_RC, np.float32(RECENT_STEP), np.float32(-passed_s / RECENT_S)), 0, 1, out=recent_RC)
+_F = np.float32
 
 
-def mean_around(values_RC: np.ndarray, reach: int) -> np.ndarray:
-    """Mean over the macroblocks up to `reach` away in rows and columns; those outside the picture count as 0. float32 [R, C]."""
-    rows, cols = values_RC.shape
-    width = 2 * reach + 1
-    padded = np.zeros((rows + 2 * reach, cols + 2 * reach), np.float32)
-    padded[reach : reach + rows, reach : reach + cols] = values_RC
-    tall = padded[:rows].copy()
-    for row in range(1, width):
-        tall += padded[row : row + rows]
-    sums = tall[:, :cols].copy()
-    for column in range(1, width):
-        sums += tall[:, column : column + cols]
-    mean_RC: np.ndarray = sums / np.float32(width * width)
-    return mean_RC
+@compiled
+def raise_levels(
+    level_M: np.ndarray,
+    raised_M: np.ndarray,
+    deviations_M: np.ndarray,
+    wide_M: np.ndarray,
+    recent_M: np.ndarray,
+    room_3M: tuple[np.ndarray, np.ndarray, np.ndarray],
+    columns: int,
+    passed_s: float,
+    is_sure: bool,
+) -> None:
+    """Levels of the next picture, raised where it lasts; 1 and more is activity. `deviations_M`: 0 at least. `wide_M`, `recent_M`: the state,
+    zero at first. `passed_s`: since the picture before. `is_sure`: False where nobody knows yet what is usual: nothing is learnt from
+    such a picture."""
+    now_M, each_M, sums = room_3M
+    if is_sure:
+        for at in range(len(level_M)):
+            each_M[at] = min(deviations_M[at], _F(WIDE_MOST))
+        mean_around(each_M, columns, WIDE_REACH, sums, now_M)
+        step = _F(min(WIDE_STEP, 1 - math.exp(-passed_s / WIDE_S)))
+        for at in range(len(level_M)):
+            wide_M[at] += step * (now_M[at] - wide_M[at])
+    mean_around(deviations_M, columns, WIDE_REACH, sums, now_M)
+    num_at_work = 0
+    for at in range(len(level_M)):
+        wide = min(wide_M[at] / _F(ACTIVE_WIDE), now_M[at] / _F(ACTIVE_WIDE_NOW))
+        enough = _F(1) - _F(1 - RECENT_SHARE) * recent_M[at]
+        is_at_work = is_sure and max(level_M[at] / enough, wide) >= 1
+        raised_M[at] = max(level_M[at], wide) / enough
+        each_M[at] = _F(1) if is_at_work else _F(0)
+        num_at_work += is_at_work
+    now_M[:] = _F(0)
+    if num_at_work:
+        mean_around(each_M, columns, RECENT_REACH, sums, now_M)
+    fade = _F(passed_s / RECENT_S)
+    for at in range(len(level_M)):
+        recent_M[at] = min(max(recent_M[at] + (_F(RECENT_STEP) if now_M[at] > 0 else -fade), _F(0)), _F(1))
+
+
+@compiled
+def mean_around(values_M: np.ndarray, columns: int, reach: int, sums: np.ndarray, out_M: np.ndarray) -> None:
+    """Mean over the macroblocks up to `reach` away in rows and columns; those outside the picture count as 0. `sums`: room for a row."""
+    rows, width = len(values_M) // columns, 2 * reach + 1
+    num = _F(width * width)
+    for row in range(rows):
+        above, below = max(row - reach, 0), min(row + reach, rows - 1)
+        sums[:columns] = values_M[above * columns : (above + 1) * columns]
+        for near in range(above + 1, below + 1):
+            add = values_M[near * columns : (near + 1) * columns]
+            for column in range(columns):
+                sums[column] += add[column]
+        out = out_M[row * columns : (row + 1) * columns]
+        out[:] = _F(0)
+        for shift in range(-reach, reach + 1):
+            first, end = max(0, -shift), min(columns, columns - shift)
+            here, add = out[first:end], sums[first + shift : end + shift]
+            for column in range(len(here)):
+                here[column] += add[column]
+        for column in range(columns):
+            out[column] /= num

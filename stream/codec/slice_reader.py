@@ -12,8 +12,6 @@ from __future__ import annotations
 import math
 from typing import NamedTuple
 
-import numpy as np
-
 from stream.codec.codec import BlockGrids, BlockParser
 from stream.codec.codecs import codec_of
 from stream.codec.effort import Effort, EffortMeter
@@ -79,9 +77,7 @@ class SliceData:
     def mean_qp(self) -> float:
         """Over the macroblocks, NaN where it is no sample or they cannot be read."""
         grids = self.grids() if self.is_sample else None
-        return (
-            float(np.add.reduce(grids.qp, None, np.int64)) / grids.qp.size if grids is not None and grids.is_whole else math.nan
-        )
+        return grids.mean_qp if grids is not None and grids.is_whole else math.nan
 
     def effort(self) -> Effort | None:
         """None where it is no sample or cannot be read. Samples are to be asked in order."""

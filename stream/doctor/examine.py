@@ -75,11 +75,11 @@ class Examination:
 def warm_up() -> None:
     """Load everything that the passes run, so that none of it is measured."""
     import ov2.prompt  # noqa: F401
-    from stream.codec import evidence
+    from stream.codec import effort, evidence
     from stream.codec.h264.slice_data import parser
     from stream.tokenizer import saliency
 
-    for part in (evidence, parser, saliency):
+    for part in (effort, evidence, parser, saliency):
         part.warm_up()
 
 

@@ -6,9 +6,8 @@ In: costs of bins, on a log scale. Out: sums of deviations to both sides (Page, 
 from __future__ import annotations
 
 import math
+from bisect import bisect_left, insort
 from collections import deque
-
-import numpy as np
 
 from stream.events.boundary_settings import BoundarySettings
 
@@ -27,7 +26,7 @@ class CostLevel:
 
     def __init__(self, settings: BoundarySettings) -> None:
         self._settings = settings
-        self._steps: deque[float] = deque(maxlen=max(1, round(settings.scale_s / settings.bin_s)))
+        self._steps = RunningMedian(max(1, round(settings.scale_s / settings.bin_s)))
         self._gain = settings.bin_s / settings.level_s
         self.restart()
 
@@ -48,7 +47,7 @@ class CostLevel:
         if self._num_bins == 1:
             self._level = self._last = cost
             return 0.0
-        self._steps.append(abs(cost - self._last))
+        self._steps.push(abs(cost - self._last))
         self._last = cost
         young = math.sqrt((self._num_bins - 1) / self._num_bins)  # a level of few bins is itself uncertain
         deviation = young * (cost - self._level) / self._scale()
@@ -66,7 +65,31 @@ class CostLevel:
 
     def _scale(self) -> float:
         uncertain = 1 + FEW_BINS / len(self._steps)
-        return max(STEP_TO_SIGMA * float(np.median(self._steps)) * uncertain, self._settings.floor)
+        return max(STEP_TO_SIGMA * self._steps.value() * uncertain, self._settings.floor)
+
+
+class RunningMedian:
+    """Of the newest `most` numbers, kept in order: there is a new one ten times a second."""
+
+    def __init__(self, most: int) -> None:
+        self._most = most
+        self._newest: deque[float] = deque()
+        self._in_order: list[float] = []
+
+    def __len__(self) -> int:
+        return len(self._newest)
+
+    def push(self, number: float) -> None:
+        if len(self._newest) == self._most:
+            del self._in_order[bisect_left(self._in_order, self._newest.popleft())]
+        self._newest.append(number)
+        insort(self._in_order, number)
+
+    def value(self) -> float:
+        """Of an even number the mean of the two in the middle."""
+        middle = len(self._in_order) // 2
+        above = self._in_order[middle]
+        return above if len(self._in_order) % 2 else (self._in_order[middle - 1] + above) / 2
 
 
 class Wake:

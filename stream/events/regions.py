@@ -45,6 +45,7 @@ class Regions:
 
     def __init__(self) -> None:
         self._newest: deque[tuple[float, np.ndarray]] = deque(maxlen=MOST_PICTURES)
+        self._nothing_RC = np.zeros((0, 0), np.float32)
         self._settled_s = -math.inf
 
     def restart(self) -> None:
@@ -57,15 +58,17 @@ class Regions:
 
     def push(self, now_s: float, effort: Effort) -> float:
         """Take a picture at media second `now_s`. Returns log(now / before) of the region that changed most, 0 where nothing is at work."""
-        at_work_RC = _at_work(effort)
-        if self._newest and self._newest[-1][1].shape != at_work_RC.shape:
-            self.restart()
+        if self._nothing_RC.shape != effort.spent.shape:
+            if self._newest:
+                self.restart()
+            self._nothing_RC = np.zeros(effort.spent.shape, np.float32)
+        at_work_RC = self._nothing_RC if (unusual_RC := _at_work(effort)) is None else unusual_RC
         self._newest.append((now_s, at_work_RC))
         while len(self._newest) > LEAST_PICTURES and self._newest[0][0] < now_s - SPAN_S - ROUNDING_S:
             self._newest.popleft()
         until_s = now_s - APART_S + ROUNDING_S
         before = [each_RC for at_s, each_RC in self._newest if self._settled_s <= at_s < until_s]
-        if not before:
+        if not before or all(each_RC is self._nothing_RC for _, each_RC in self._newest):
             return 0.0
         places_RC, num = connected(_grown(np.logical_or.reduce([each_RC > 0 for _, each_RC in self._newest])))
         if num == 1:
@@ -82,21 +85,26 @@ class Regions:
     @property
     def num_blocks(self) -> float:
         """Macroblocks at work in the newest picture, each by its strength."""
-        return float(self._newest[-1][1].sum()) if self._newest else 0.0
+        return float(self._newest[-1][1].sum()) if self._newest and self._newest[-1][1] is not self._nothing_RC else 0.0
 
 
-def _at_work(effort: Effort) -> np.ndarray:
-    """Strength of the macroblocks at work, 0 elsewhere; float32 [R, C]."""
+def _at_work(effort: Effort) -> np.ndarray | None:
+    """Strength of the macroblocks at work, 0 elsewhere; float32 [R, C]. None where all are still."""
+    if not effort.spent.any():
+        return None
     strength_RC = np.maximum(effort.spent, effort.moving * _grown(effort.spent > 0))
     at_work_RC: np.ndarray = np.where(strength_RC >= AT_WORK, strength_RC, 0).astype(np.float32)
-    return at_work_RC
+    return at_work_RC if at_work_RC.any() else None
 
 
 def _grown(mask_RC: np.ndarray) -> np.ndarray:
     """With the eight neighbours of each."""
-    padded = np.pad(mask_RC, 1)
-    rows = padded[:-2] | padded[1:-1] | padded[2:]
-    grown_RC: np.ndarray = rows[:, :-2] | rows[:, 1:-1] | rows[:, 2:]
+    tall_RC = mask_RC.copy()
+    tall_RC[1:] |= mask_RC[:-1]
+    tall_RC[:-1] |= mask_RC[1:]
+    grown_RC = tall_RC.copy()
+    grown_RC[:, 1:] |= tall_RC[:, :-1]
+    grown_RC[:, :-1] |= tall_RC[:, 1:]
     return grown_RC
 
 

@@ -19,6 +19,7 @@ class Grids:
     levels: np.ndarray
     mean_vectors: np.ndarray
     qp: np.ndarray
+    mean_qp: float
     intra: np.ndarray
     bits: np.ndarray
     picture_type: str = "P"
@@ -36,7 +37,9 @@ def picture(index: int, *, at_work: bool = False, column: int = 6) -> Grids:
         levels[2:5, column : column + 3] += 200
         vectors[2:5, column : column + 3] = (8, 0)
     zeros = np.zeros((ROWS, COLUMNS))
-    return Grids(levels=levels, mean_vectors=vectors, qp=np.full((ROWS, COLUMNS), 26), intra=zeros.astype(bool), bits=zeros)
+    return Grids(
+        levels=levels, mean_vectors=vectors, qp=np.full((ROWS, COLUMNS), 26), mean_qp=26.0, intra=zeros.astype(bool), bits=zeros
+    )
 
 
 def efforts(num: int, *, begin: int, step_s: float, passed_s: float) -> list[Effort]:

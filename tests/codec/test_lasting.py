@@ -7,11 +7,32 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 
-from stream.codec.lasting import RECENT_S, Lasting, mean_around
+from stream.codec import lasting as compiled
+from stream.codec.lasting import RECENT_S
 
 ROWS, COLUMNS, STEP_S = 23, 40, 0.2
 ACTOR = (slice(8, 16), slice(20, 24))
 """Of four by eight macroblocks, as large as somebody on the yard at 640x360."""
+
+
+class Lasting:
+    """The state of a stream."""
+
+    def __init__(self) -> None:
+        self._wide, self._recent = np.zeros(ROWS * COLUMNS, np.float32), np.zeros(ROWS * COLUMNS, np.float32)
+
+    def raised(self, level: np.ndarray, deviations: np.ndarray, passed_s: float, *, is_sure: bool) -> np.ndarray:
+        levels, counted = level.astype(np.float32).reshape(-1), deviations.astype(np.float32).reshape(-1)
+        room = np.empty_like(levels), np.empty_like(levels), np.empty_like(levels)
+        raised = np.empty_like(levels)
+        compiled.raise_levels(levels, raised, counted, self._wide, self._recent, room, COLUMNS, passed_s, is_sure)
+        return raised.reshape(level.shape)
+
+
+def mean_around(values: np.ndarray, reach: int) -> np.ndarray:
+    mean = np.empty_like(values)
+    compiled.mean_around(values.reshape(-1), values.shape[1], reach, np.empty(values.size, np.float32), mean.reshape(-1))
+    return mean
 
 
 class Watch:

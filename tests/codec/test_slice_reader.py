@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import replace
+from itertools import islice
 from pathlib import Path
 
 import numpy as np
@@ -11,11 +12,13 @@ import pytest
 from clips import write_clip
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from mutations import access_units, mutated
 from published import published
 
 from ov2.canvas import CanvasGroup
 from stream.codec.decode import Decoder
 from stream.codec.effort import START_PICTURES
+from stream.codec.h264.annexb import slice_type, split_annexb
 from stream.codec.h264.codec import H264
 from stream.codec.h264.slice_data import MacroblockParser
 from stream.codec.slice_reader import EXTRA_S, SAMPLES_PER_S, SliceReader
@@ -157,3 +160,13 @@ def test_effort_is_the_same_whoever_asks_first(golden: Path) -> None:
     assert len(first) > START_PICTURES
     assert sum(strength.sum() for strength in first) > 0
     np.testing.assert_array_equal(first, second)
+
+
+@pytest.mark.parametrize("name", ["cabac_main_b3", "slices4_cabac"])
+def test_the_type_of_a_picture_is_that_of_its_first_slice_whatever_stands_in_front_and_however_it_is_damaged(
+    golden: Path, name: str
+) -> None:
+    units = access_units(golden / "macroblock" / f"{name}.mp4")
+    for unit in islice(mutated(units, np.random.default_rng(11)), 800):
+        first = next((nal for nal in split_annexb(unit, 16) if nal[0] & 31 in (1, 2, 5)), b"")
+        assert H264.picture_type(unit) == slice_type(first), unit[:80].hex()

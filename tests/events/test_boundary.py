@@ -8,10 +8,13 @@ from fractions import Fraction
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from stream.errors import SettingsError
 from stream.events.boundary import BoundaryDetector
 from stream.events.boundary_settings import BoundarySettings
+from stream.events.cost_level import RunningMedian
 from stream.events.event import Change
 from stream.units import Packet
 
@@ -170,3 +173,12 @@ def test_settings_out_of_range_are_refused() -> None:
         BoundarySettings(cost="size")
     with pytest.raises(SettingsError, match=r"boundary\.onset: expected above 0, got 0"):
         BoundarySettings(onset=0)
+
+
+@given(st.lists(st.one_of(st.floats(0, 20), st.sampled_from((0.0, 1.0, 1.5))), min_size=1, max_size=60), st.integers(1, 20))
+def test_the_running_median_is_that_of_the_newest_numbers(numbers: list[float], most: int) -> None:
+    running = RunningMedian(most)
+    for number in numbers:
+        running.push(number)
+    assert len(running) == len(numbers[-most:])
+    assert running.value() == np.median(numbers[-most:])

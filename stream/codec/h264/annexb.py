@@ -21,6 +21,8 @@ _INTRA_TYPES = (2, 4)
 """slice_type modulo 5 of I and SI (H.264 table 7-6)."""
 _TYPES = "PBIPI"
 """By slice_type modulo 5: SP counts as P, SI as I."""
+_FIRST_UNITS = 16
+"""Units of a packet among which its first slice is sought: delimiters, sets and SEI stand in front."""
 _SEI_RECOVERY_POINT = 6
 """payloadType of the recovery point message (H.264 D.1.1)."""
 _MOST_SEI_MESSAGES, _MOST_SEI_NUMBER_BYTES = 64, 1024
@@ -47,6 +49,9 @@ class NalType:
     PREFIX: Final = 14
     SUBSET_SPS: Final = 15
     EXTENSION: Final = 20
+
+
+_SLICES = frozenset({int(NalType.SLICE), int(NalType.PARTITION_A), int(NalType.IDR)})
 
 
 def nal_type(nal: bytes) -> int:
@@ -146,12 +151,28 @@ def is_intra_slice(nal: bytes) -> bool:
 
 def slice_type(nal: bytes) -> str:
     """P, B or I, by the slice header. Empty where it cannot be read."""
+    if len(nal) > 1 and nal[1] & 0x80 and (known := _FIRST_TYPES[nal[1] & 0x7F]):
+        return known
     bits = BitReader(unescape(nal[1:_SLICE_HEAD_BYTES]))
     try:
         bits.ue()
         return _TYPES[bits.ue() % len(_TYPES)]
     except EOFError:
         return ""
+
+
+def first_slice(data: bytes) -> bytes:
+    """The beginning of the first slice among the first units of a byte stream, as much as `slice_type` looks at; empty without one."""
+    at = data.find(_SHORT_CODE)
+    for _ in range(_FIRST_UNITS):
+        at += len(_SHORT_CODE)
+        if at < len(_SHORT_CODE) or at >= len(data):
+            break
+        if data[at] & TYPE_MASK in _SLICES:
+            end = data.find(_SHORT_CODE, at, at + _SLICE_HEAD_BYTES)
+            return data[at : end if end >= 0 else at + _SLICE_HEAD_BYTES]
+        at = data.find(_SHORT_CODE, at)
+    return b""
 
 
 def is_later_slice(nal: bytes) -> bool:
@@ -225,3 +246,11 @@ def _first_intra() -> frozenset[int]:
 
 
 _FIRST_INTRA = _first_intra()
+
+
+def _first_types() -> tuple[str, ...]:
+    """By the same seven bits: P, B or I; empty where the code goes on behind them."""
+    return tuple(_TYPES[BitReader(bytes([code << 1])).ue() % len(_TYPES)] if code >= 8 else "" for code in range(128))
+
+
+_FIRST_TYPES = _first_types()

@@ -9,15 +9,13 @@ from collections.abc import Iterable
 
 from stream.codec.codec import BlockParser, Codec, SequenceStart, StreamClaims
 from stream.codec.h264.access_unit import Canonicaliser, is_random_access
-from stream.codec.h264.annexb import START_CODE, TYPE_MASK, NalType, nal_type, slice_type, split_annexb
+from stream.codec.h264.annexb import START_CODE, TYPE_MASK, NalType, first_slice, nal_type, slice_type, split_annexb
 from stream.codec.h264.parameter_sets import Pps, read_pps
 from stream.codec.h264.sequence import read_sequence
 from stream.codec.h264.vui import Claims, Vui, read_claims
 
 _SETS = (NalType.SPS, NalType.PPS)
 _SLICES = (NalType.SLICE, NalType.PARTITION_A, NalType.IDR)
-_FIRST_UNITS = 16
-"""Units of a packet among which its first slice is sought: delimiters, sets and SEI stand in front."""
 _CHROMA = ("4:0:0", "4:2:0", "4:2:2", "4:4:4")
 
 
@@ -41,10 +39,7 @@ class _H264(Codec):
         return MacroblockParser(with_motion=with_motion)
 
     def picture_type(self, data: bytes) -> str:
-        for nal in split_annexb(data, _FIRST_UNITS):
-            if nal[0] & TYPE_MASK in _SLICES:
-                return slice_type(nal)
-        return ""
+        return slice_type(first_slice(data))
 
     def sequence(self, data: bytes) -> SequenceStart | None:
         return read_sequence(data)

@@ -37,7 +37,7 @@ class MacroblockFrame:
 
     - `bits` int32 [R, C]: bits read for each macroblock, exactly; CABAC by the arithmetic decoder's own position. A CAVLC run of
       skipped ones is charged to its first.
-    - `qp` int8 [R, C]: QP_Y. `levels` int32 [R, C]: sum of absolute quantised levels. `kind` uint8 [R, C]: bits as in
+    - `qp` int8 [R, C]: QP_Y; `mean_qp`. `levels` int32 [R, C]: sum of absolute quantised levels. `kind` uint8 [R, C]: bits as in
       `stream.codec.h264.slice_data.grid` (INTRA_BLOCKS, INTRA_16, PCM, SKIPPED, DIRECT, INTER). `skipped` bool [R, C].
     - `mean_vectors` float32 [R, C, 2] (x, y) quarter pixels, mean over the macroblock, 0 where it has none; None unless motion was asked for.
     - `vectors` int16 [R, C, 4, 4, 2] (x, y) quarter pixels and `references` int8 [R, C, 2, 2] (refIdx of list 0, -1 for none) of P
@@ -51,6 +51,7 @@ class MacroblockFrame:
     qp: np.ndarray
     levels: np.ndarray
     kind: np.ndarray
+    mean_qp: float
     mean_vectors: np.ndarray | None
     vectors: np.ndarray | None
     references: np.ndarray | None

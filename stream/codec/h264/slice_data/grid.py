@@ -246,16 +246,18 @@ def collect(
     levels: np.ndarray,
     kind: np.ndarray,
     vectors: np.ndarray,
-) -> None:
+) -> int:
     """What was counted in slices from `first_number` on, into grids [R, C]; zero where none was read. `vectors` float32 [R, C, 2], means over
-    the macroblock, or [0, 0, 2]."""
-    rows, columns = bits.shape
+    the macroblock, or [0, 0, 2]. Returns the sum of the quantisers."""
+    (rows, columns), total_qp = bits.shape, 0
     for row in range(rows):
         for column in range(columns):
             first = (row * columns + column) * NUM_COUNT
             share = np.int32(counts[first + SLICE] >= first_number)
             bits[row, column], levels[row, column] = share * counts[first + BITS], share * counts[first + SUM]
             qp[row, column], kind[row, column] = share * counts[first + MB_QP], share * counts[first + KINDS]
+            total_qp += share * counts[first + MB_QP]
             if len(vectors):
                 vectors[row, column, 0] = np.float32(share * counts[first + MOTION_X]) / np.float32(NUM_BLOCKS)
                 vectors[row, column, 1] = np.float32(share * counts[first + MOTION_Y]) / np.float32(NUM_BLOCKS)
+    return total_qp

@@ -25,6 +25,7 @@ from stream.codec.h264.slice_data.layer import read_slice
 from stream.codec.h264.slice_data.picture_order import PictureOrder
 
 _TYPES = {head.P_SLICE: "P", head.B_SLICE: "B", head.I_SLICE: "I"}
+_SETS = frozenset({int(NalType.SPS), int(NalType.PPS)})
 _SWITCHING = (head.SP_SLICE, head.SI_SLICE)
 _PAD = bytes(PADDING)
 _MARK_BITS = 8
@@ -74,6 +75,7 @@ class MacroblockParser:
         self.skipped: Counter[str] = Counter()
         self._with_motion, self._with_vectors = with_motion or with_vectors, with_vectors
         self._splitter = Canonicaliser(extradata)
+        self._seen: Sequence[bytes] = ()
         self._sets: dict[tuple[int, int], bytes] = {}
         self._sps: dict[int, Sps] = {}
         self._pps: dict[int, Pps] = {}
@@ -87,10 +89,13 @@ class MacroblockParser:
 
     def see_parameter_sets(self, nals: Sequence[bytes]) -> None:
         """Take SPS and PPS units, from an access unit or from beside the stream. A damaged one is ignored; other units are, too."""
+        if nals is self._seen:
+            return  # nor were others seen since
         for nal in nals:
             kind = nal[0] & TYPE_MASK
-            if kind not in (NalType.SPS, NalType.PPS):
+            if kind not in _SETS:
                 continue
+            self._seen = nals
             key = kind, parameter_set_id(nal)
             if self._sets.get(key) == nal:
                 continue
@@ -112,7 +117,7 @@ class MacroblockParser:
             kind = nal[0] & TYPE_MASK
             if kind == NalType.PARTITION_A:
                 return self._refused("data partitioning", nal)
-            if kind not in (NalType.SLICE, NalType.IDR):
+            if kind != NalType.SLICE and kind != NalType.IDR:
                 continue
             read = self._slice(nal, picture)
             if isinstance(read, MacroblockFrame):
@@ -201,7 +206,9 @@ class MacroblockParser:
         bits, levels = np.empty(shape, np.int32), np.empty(shape, np.int32)
         qp, kind = np.empty(shape, np.int8), np.empty(shape, np.uint8)
         mean_vectors = np.empty((*shape, 2), np.float32) if self._with_motion else None
-        collect(counts, picture.first_number, bits, qp, levels, kind, _NO_VECTORS if mean_vectors is None else mean_vectors)
+        total_qp = collect(
+            counts, picture.first_number, bits, qp, levels, kind, _NO_VECTORS if mean_vectors is None else mean_vectors
+        )
         is_covered = sum(part.num_mbs for part in picture.slices) == bits.size
         strongest = next((kind for kind in (head.B_SLICE, head.P_SLICE) if kind in picture.types), head.I_SLICE)
         vectors = references = None
@@ -215,6 +222,7 @@ class MacroblockParser:
             qp=qp,
             levels=levels,
             kind=kind,
+            mean_qp=total_qp / max(1, qp.size),
             mean_vectors=mean_vectors,
             vectors=vectors,
             references=references,
@@ -256,6 +264,7 @@ class MacroblockParser:
             qp=np.zeros(shape, np.int8),
             levels=np.zeros(shape, np.int32),
             kind=np.zeros(shape, np.uint8),
+            mean_qp=0.0,
             mean_vectors=None,
             vectors=None,
             references=None,
