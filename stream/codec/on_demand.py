@@ -23,6 +23,7 @@ from stream.codec.coded_video_sequence import CodedVideoSequence
 from stream.codec.decode import MAX_LOST, DecodedFrame, Decoder, shown_at
 from stream.codec.h264.parameter_sets import LARGEST_PICTURE_PX
 from stream.codec.picture_decoder import PictureDecoder
+from stream.codec.slice_reader import SliceReader
 from stream.units import Packet
 
 SAMPLE_BITS = 8
@@ -32,13 +33,15 @@ log = logging.getLogger(__name__)
 
 
 class OnDemandDecoder:
-    """Not thread safe: it belongs to the thread that pushes. `decoder`: for what has to be decoded at once. `skipped` counts as that does.
+    """Not thread safe: it belongs to the thread that pushes. `decoder`: for what has to be decoded at once. `slices`: of the same packets.
+    `skipped` counts as the decoder does.
 
     `is_allowed`: set it to False while frames have to come out decoded; it takes effect at the next IDR picture."""
 
     def __init__(
         self,
         decoder: Decoder,
+        slices: SliceReader,
         *,
         name: str = "",
         catch_up_s: float = CATCH_UP_S,
@@ -47,6 +50,7 @@ class OnDemandDecoder:
         self.is_allowed = True
         self.why_whole = ""
         self._decoder = decoder
+        self._slices = slices
         self._name = name
         self._catch_up_s = catch_up_s
         self._max_picture_px = max_picture_px
@@ -55,6 +59,7 @@ class OnDemandDecoder:
         self._codec = ""
         self._newest: CodedVideoSequence | None = None
         self._older: list[CodedVideoSequence] = []
+        self._older_debt_s = 0.0
         self._num_frames = self._num_whole = 0
         self._shown_s = -math.inf
         self._lost: list[Packet] = []
@@ -94,7 +99,7 @@ class OnDemandDecoder:
             self._end_sequence()
         if packet.is_key and (sequence := codec.sequence(packet.data)) is not None:
             frames += self._begin(packet.codec, sequence)
-        picture_type = codec.picture_type(packet.data)
+        picture_type = self._slices.of(packet).picture_type
         self._order.see(picture_type)
         if self._newest is None:
             return [*frames, *self._whole(self._decoder.push(packet))]
@@ -103,7 +108,7 @@ class OnDemandDecoder:
             self._lost = [*self._lost, packet][-MAX_LOST:]
             return frames
         frame = self._coded(self._newest, packet)
-        self._pay()
+        self._pay(self._newest)
         return [*frames, frame]
 
     def flush(self) -> list[Frame]:
@@ -151,14 +156,17 @@ class OnDemandDecoder:
     def _end_sequence(self) -> None:
         if self._newest is not None:
             self._newest.close()
-            self._older = [sequence for sequence in (*self._trimmed(), self._newest) if sequence.num_waiting]
+            self._older = [sequence for sequence in (*self._older, self._newest) if sequence.num_waiting]
+            self._trim()
             self._newest = None
             self._decoder.num_frames = self._num_frames
 
-    def _trimmed(self) -> list[CodedVideoSequence]:
+    def _trim(self) -> None:
+        """Drop what nobody will ask for of sequences that are over."""
         for sequence in self._older:
             sequence.trim()
-        return [sequence for sequence in self._older if sequence.num_waiting]
+        self._older = [sequence for sequence in self._older if sequence.num_waiting]
+        self._older_debt_s = sum(sequence.debt_s() for sequence in self._older)
 
     def _whole(self, decoded: Sequence[DecodedFrame]) -> list[Frame]:
         """Frames of the decoder."""
@@ -174,20 +182,14 @@ class OnDemandDecoder:
         self._num_frames += 1
         return frame
 
-    def _pay(self) -> None:
+    def _pay(self, newest: CodedVideoSequence) -> None:
         """Decode what waits beyond the bound, the oldest first."""
-        if self._debt_s() <= self._catch_up_s:
+        if newest.debt_s() + self._older_debt_s <= self._catch_up_s:
             return
-        self._older = self._trimmed()
-        while self._debt_s() > self._catch_up_s:
-            waiting = next(
-                sequence for sequence in (*self._older, self._newest) if sequence is not None and sequence.num_waiting
-            )
-            waiting.decode_next()
-
-    def _debt_s(self) -> float:
-        newest_s = self._newest.debt_s() if self._newest is not None else 0.0
-        return newest_s + sum(sequence.debt_s() for sequence in self._older)
+        self._trim()
+        while newest.debt_s() + self._older_debt_s > self._catch_up_s:
+            next(sequence for sequence in (*self._older, newest) if sequence.num_waiting).decode_next()
+            self._older_debt_s = sum(sequence.debt_s() for sequence in self._older)
 
 
 class _Order:

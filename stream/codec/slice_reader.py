@@ -41,9 +41,10 @@ class Sample(NamedTuple):
 
 
 class SliceData:
-    """Of one packet. `sample`: what is known of one that is a sample."""
+    """Of one packet. `sample`: what is known of one that is a sample. `picture_type`: P, B or I, by the header of its first slice; empty
+    where nobody reads it."""
 
-    __slots__ = ("_effort", "_grids", "_parser", "_sample", "_sets", "packet")
+    __slots__ = ("_effort", "_grids", "_parser", "_sample", "_sets", "packet", "picture_type")
 
     def __init__(
         self,
@@ -51,11 +52,13 @@ class SliceData:
         sets: tuple[bytes, ...],
         parser: BlockParser | None,
         sample: Sample | None,
+        picture_type: str = "",
     ) -> None:
         self.packet = packet
         self._sets = sets
         self._parser = parser
         self._sample = sample
+        self.picture_type = picture_type
         self._grids: BlockGrids | None = None
         self._effort: Effort | None = None
 
@@ -112,12 +115,11 @@ class SliceReader:
             return SliceData(packet, (), None, None)
         if codec.name not in self._parsers:
             self._parsers[codec.name] = codec.new_parser(with_motion=True)
-        if sets := codec.parameter_sets(
-            packet.data
-        ):  # a random access point brings all of them, any other picture those that changed
+        if sets := codec.parameter_sets(packet.data):  # a random access point brings all, any other picture those that changed
             self._sets = sets if codec.is_random_access(packet.data) else (*self._sets, *sets)[-MOST_SETS:]
-        sample = self._sampler.sample(packet, codec.picture_type(packet.data))
-        return SliceData(packet, self._sets, self._parsers[codec.name], sample)
+        picture_type = codec.picture_type(packet.data)
+        sample = self._sampler.sample(packet, picture_type)
+        return SliceData(packet, self._sets, self._parsers[codec.name], sample, picture_type)
 
 
 class _Sampler:

@@ -120,7 +120,9 @@ class Tokenizer:
         )
         self._on_demand: OnDemandDecoder | None = None
         if decoder is None and self.settings.evidence == "coded" and not self._costs.needs_qp:
-            self._on_demand = OnDemandDecoder(whole, name=name, catch_up_s=catch_up_s, max_picture_px=max_picture_px)
+            self._on_demand = OnDemandDecoder(
+                whole, self._slices, name=name, catch_up_s=catch_up_s, max_picture_px=max_picture_px
+            )
         self._decoder: FrameSource = decoder or self._on_demand or whole
         self._measure = measure
         self._stream: OpenStream | None = None

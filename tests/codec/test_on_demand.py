@@ -21,6 +21,7 @@ from stream.codec.coded_frame import CodedFrame, Frame
 from stream.codec.decode import DecodedFrame, Decoder
 from stream.codec.on_demand import OnDemandDecoder
 from stream.codec.picture_decoder import GREY
+from stream.codec.slice_reader import SliceReader
 from stream.sources import open_source
 from stream.units import Packet
 
@@ -30,7 +31,7 @@ REORDERED = "cabac_main_b3"
 
 
 def on_demand(catch_up_s: float = 1e9) -> OnDemandDecoder:
-    return OnDemandDecoder(Decoder(), catch_up_s=catch_up_s)
+    return OnDemandDecoder(Decoder(), SliceReader(), catch_up_s=catch_up_s)
 
 
 def frames_of(decoder: Decoder | OnDemandDecoder, packets: Sequence[Packet]) -> list[Frame]:
@@ -76,7 +77,8 @@ def test_what_nobody_holds_any_more_is_dropped_when_the_next_keyframe_comes() ->
         frame = decoder.push(packet)[0]
         held = frame if number == 13 else held
     del frame
-    assert sum(each.num_waiting for each in decoder._trimmed()) == 4, "a keyframe and the three behind it"
+    decoder._trim()
+    assert sum(each.num_waiting for each in decoder._older) == 4, "a keyframe and the three behind it"
     assert held is not None
     rgb(held)
     assert decoder.num_decoded == 4
@@ -88,7 +90,9 @@ def test_no_more_wait_than_decode_in_the_time_that_a_question_waits() -> None:
     for packet in film():
         for decoder in most:
             decoder.push(packet)
-            most[decoder] = max(most[decoder], decoder._debt_s())
+            most[decoder] = max(
+                most[decoder], decoder._older_debt_s + sum(each.debt_s() for each in [decoder._newest] if each is not None)
+            )
     assert most[bounded] <= 0.004 < most[unbounded]
     assert bounded.num_decoded > unbounded.num_decoded == 0
 
