@@ -27,7 +27,7 @@ WIDE_MOST = 3.0
 ACTIVE_WIDE, ACTIVE_WIDE_NOW = 1.2, 1.0
 """Mean deviations that are activity, over time and in the picture itself: still pictures of every film have less than 1 of the former, but for
 the street of 400 kbit/s (1.13)."""
-RECENT_REACH, RECENT_S, RECENT_STEP = 3, 3.0, 0.5
+RECENT_REACH, RECENT_S, RECENT_STEP = 3, 2.0, 0.5
 """Macroblocks to each side of what is active that are recent; seconds until they are not; what one picture adds: two are needed."""
 RECENT_SHARE = 0.5
 """Of a level that is enough where something was active just now."""
