@@ -26,7 +26,7 @@ _NUM_STANDARD = 3
 """Standard input, output and error, which readers share."""
 
 
-class _Child(NamedTuple):
+class _Forked(NamedTuple):
     pid: int
     handle: int
     lifeline: socket.socket
@@ -38,7 +38,7 @@ class Template:
     def __init__(self, control: socket.socket, owner: int) -> None:
         self._control = control
         self._owner = owner
-        self._children: dict[int, _Child] = {}
+        self._children: dict[int, _Forked] = {}
         self._selector = selectors.DefaultSelector()
         self._selector.register(control, selectors.EVENT_READ)
         self._selector.register(owner, selectors.EVENT_READ)
@@ -77,7 +77,7 @@ class Template:
             if not pid:
                 lifeline.close()
                 return self._become_reader(reader, folder)
-            self._forked(pid, lifeline)
+            self._add(pid, lifeline)
         os.close(reader)
         os.close(folder)
         return None
@@ -100,7 +100,7 @@ class Template:
         for child in self._children.values():
             child.lifeline.close()
 
-    def _forked(self, pid: int, lifeline: socket.socket) -> None:
+    def _add(self, pid: int, lifeline: socket.socket) -> None:
         try:
             handle = os.pidfd_open(pid)
         except OSError as error:  # no descriptor is left
@@ -108,7 +108,7 @@ class Template:
             os.waitpid(pid, 0)
             self._refused(lifeline, error)
             return
-        self._children[handle] = _Child(pid, handle, lifeline)
+        self._children[handle] = _Forked(pid, handle, lifeline)
         self._selector.register(handle, selectors.EVENT_READ)
         with contextlib.suppress(OSError):  # whoever asked is no longer interested, and the reader sees its own socket end
             socket.send_fds(lifeline, [NUMBER.pack(0)], [handle])
@@ -117,7 +117,7 @@ class Template:
         with lifeline, contextlib.suppress(OSError):
             lifeline.send(NUMBER.pack(error.errno))
 
-    def _ended(self, child: _Child) -> None:
+    def _ended(self, child: _Forked) -> None:
         _, status = os.waitpid(child.pid, 0)
         self._selector.unregister(child.handle)
         os.close(child.handle)
