@@ -1,14 +1,15 @@
 """One camera's reader: a process that opens and reads, so that whatever hangs or crashes in it can be ended.
 
-Run by `readerprocess.py`: `python -m stream.sources.reader FD`. In: orders (a URL and the keyword arguments of `open_source`) over the
-socket FD; the URL, with its password, is on no command line. Out, over the same: `Opened`, then `Sample`s and `Skipped`, then `Ended`;
-or `Failed`. It ends when the other side of the socket does.
+Forked from a template, or run by `readerprocess.py`: `python -m stream.sources.reader FD`. In: orders (a URL and the keyword arguments of
+`open_source`) over the socket FD; the URL, with its password, is on no command line. Out, over the same: `Opened`, then `Sample`s and
+`Skipped`, then `Ended`; or `Failed`. It ends when the other side of the socket does.
 """
 
 from __future__ import annotations
 
 import os
 import queue
+import socket
 import sys
 import threading
 from collections import Counter
@@ -21,6 +22,7 @@ from stream.sources.opening import out_of_memory
 from stream.sources.options import OpenOptions
 from stream.sources.orders import QUIT, STOP, Ended, Failed, Opened, Order, Skipped
 from stream.sources.source import open_source
+from stream.sources.template import Template
 
 
 class Reader:
@@ -106,8 +108,20 @@ def _options(order: Order) -> OpenOptions:
     return order.options.get("options") or OpenOptions()
 
 
-def main() -> None:
-    pipe: Connection = Connection(int(sys.argv[1]))
+def main(arguments: list[str]) -> None:
+    """FD, or `template CONTROL OWNER`: readers are forked from this process then."""
+    if arguments[0] == "template":
+        control, owner = map(int, arguments[1:])
+        forked = Template(socket.socket(fileno=control), owner).run()
+        if forked is None:
+            return
+        read(forked)
+        os._exit(0)  # what would be tidied up is the template's
+    read(int(arguments[0]))
+
+
+def read(descriptor: int) -> None:
+    pipe: Connection = Connection(descriptor)
     try:
         Reader(pipe).run()
     except (BrokenPipeError, ConnectionResetError):
@@ -115,4 +129,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    main(sys.argv[1:])

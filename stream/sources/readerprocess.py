@@ -1,8 +1,8 @@
 """The owner's side of a reader process: connections to files and RTSP cameras that can always be ended.
 
 In: a URL. Out: `Sample`s. FFmpeg's own timeouts do not cover every way to hang (a name server, a peer that answers byte by byte), and
-a crash in it would take the service along; a process can be killed. It costs a fifth of a second to start, so it is kept between
-connections that ended in good order.
+a crash in it would take the service along; a process can be killed. It is forked from a template where the system can (`forked.py`), else
+started anew, for a fifth of a second; so it is kept between connections that ended in good order.
 """
 
 from __future__ import annotations
@@ -21,6 +21,7 @@ from typing import Any
 
 from stream.errors import CodecError, SourceError, TooLargeError
 from stream.sources.address import Address
+from stream.sources.forked import FORKER, ForkedProcess, can_fork
 from stream.sources.orders import QUIT, STOP, Ended, Failed, Opened, Order, Skipped
 from stream.sources.sample import Sample
 
@@ -36,20 +37,47 @@ START_S = 10.0
 """Added to the timeout of an open: a busy machine may take this long to start a process."""
 
 
+class StartedProcess:
+    """A reader that is a program of its own, and shares no memory: where the system cannot fork it from a template."""
+
+    def __init__(self, theirs: int) -> None:
+        self._process = subprocess.Popen(
+            [sys.executable, "-m", "stream.sources.reader", str(theirs)],
+            stdin=subprocess.DEVNULL,
+            pass_fds=[theirs],
+            start_new_session=True,  # Ctrl-C is for the service, which ends its readers in order
+        )
+        self._ending = threading.Lock()
+
+    @classmethod
+    def start(cls) -> tuple[socket.socket, StartedProcess]:
+        """Our end of the socket to it, and the process. Raises `OSError`."""
+        ours, theirs = socket.socketpair()
+        with contextlib.ExitStack() as undo, theirs:
+            undo.enter_context(ours)
+            process = cls(theirs.fileno())
+            undo.pop_all()
+        return ours, process
+
+    def kill(self) -> int:
+        with self._ending:
+            self._process.kill()
+            return self._process.wait()
+
+    def wait(self, timeout_s: float) -> bool:
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            self._process.wait(timeout_s)
+            return True
+        return False
+
+
 class ReaderProcess:
-    """One process, started at once. `send` and `receive` speak to it; `kill` ends it, whoever waits."""
+    """One process, there at once. `send` and `receive` speak to it; `kill` ends it, whoever waits. Raises `OSError`: the system has none."""
 
     def __init__(self) -> None:
-        ours, theirs = socket.socketpair()
-        with theirs:
-            self._process = subprocess.Popen(
-                [sys.executable, "-m", "stream.sources.reader", str(theirs.fileno())],
-                stdin=subprocess.DEVNULL,
-                pass_fds=[theirs.fileno()],
-                start_new_session=True,  # Ctrl-C is for the service, which ends its readers in order
-            )
+        self._process: ForkedProcess | StartedProcess
+        ours, self._process = FORKER.fork() if can_fork() else StartedProcess.start()
         self._pipe = multiprocessing.connection.Connection(ours.detach())
-        self._ending = threading.Lock()
 
     def send(self, order: object) -> bool:
         """False when the process has gone."""
@@ -68,18 +96,13 @@ class ReaderProcess:
         except ConnectionError:
             raise EOFError from None
 
-    def kill(self) -> int:
-        """End it; returns its exit status."""
-        with self._ending:
-            self._process.kill()
-            return self._process.wait()
+    def kill(self) -> int | None:
+        """End it; returns its exit status, None where nobody knows it any more."""
+        return self._process.kill()
 
     def wait(self, timeout_s: float) -> bool:
         """True when it has ended by itself."""
-        with contextlib.suppress(subprocess.TimeoutExpired):
-            self._process.wait(timeout_s)
-            return True
-        return False
+        return self._process.wait(timeout_s)
 
     def release(self) -> None:
         """Let the socket go, once nobody waits for it."""
@@ -141,8 +164,8 @@ class ReaderConnector:
             if not reader.wait(GRACE_S):
                 reader.kill()
 
-    def discard(self, reader: ReaderProcess) -> int:
-        """End a reader for good; returns its exit status."""
+    def discard(self, reader: ReaderProcess) -> int | None:
+        """End a reader for good; returns its exit status, None where nobody knows it any more."""
         with self._lock:
             if self._reader is reader:
                 self._reader = None
@@ -160,7 +183,8 @@ class ReaderConnector:
     def lost(self, reader: ReaderProcess) -> SourceError:
         """The error for a reader that has gone by itself, or that `close` has ended."""
         status = self.discard(reader)
-        why = "closed" if self._closed else f"the reader ended unexpectedly (exit status {status})"
+        shown = "unknown" if status is None else status
+        why = "closed" if self._closed else f"the reader ended unexpectedly (exit status {shown})"
         return SourceError(f"{self._address.shown}: {why}")
 
     def _ready(self) -> ReaderProcess:
@@ -168,7 +192,10 @@ class ReaderConnector:
             if self._closed:
                 raise SourceError(f"{self._address.shown}: closed")
             if self._reader is None:
-                self._reader = ReaderProcess()
+                try:
+                    self._reader = ReaderProcess()
+                except OSError as error:
+                    raise SourceError(f"{self._address.shown}: no process could be had to read it ({error})") from None
             return self._reader
 
 

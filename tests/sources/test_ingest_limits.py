@@ -49,7 +49,7 @@ __all__ = ["checkpoint", "model", "site", "start", "video"]
 
 NUM_PICTURES = 20
 PEAK_MIB = 160
-"""A reader that reads a small stream has 60 MiB; the largest access unit, where it gathers and where it moves to, is twice 16."""
+"""A reader that reads a small stream has 40 MiB, its template 53; the largest access unit, where it gathers and moves to, is twice 16."""
 SENT_BYTES = 64 << 20
 """What a camera gets rid of before it is left: the access unit, and what the system's sockets hold."""
 WAIT_S = 120.0

@@ -21,6 +21,7 @@ from child_environment import child_environment
 from clips import write_clip
 from hypothesis import given
 from hypothesis import strategies as st
+from reader_family import readers_of
 from rtsp_fixtures import RtspServer
 from stopping import running
 from supervised import WAIT_S, reader, supervised
@@ -36,10 +37,6 @@ FAR = "rtsp://me:hunter2@cam.invalid/x"
 
 def sample(number: int) -> Sample:
     return Sample(b"\0\0\0\1\x65", 3000 * number, None, Fraction(1, 90_000), 1000.0, None, True, "h264", 5, 64, 64)
-
-
-def readers_of(pid: int) -> list[psutil.Process]:
-    return [each for each in psutil.Process(pid).children() if "stream.sources.reader" in each.cmdline()]
 
 
 class Script:
