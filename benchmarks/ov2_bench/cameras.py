@@ -26,6 +26,7 @@ from ov2_bench.errors import RunError
 
 POLL_S = 0.1
 FIRST_FRAME_S = 120.0
+ANSWER_S = 30.0
 WARM_S = 10.0
 """After the last camera is live, before anything is measured: sessions begin, running levels settle."""
 PLAIN_S = 15.0
@@ -96,7 +97,7 @@ async def bench_cameras(load: Load, tell: Tell) -> dict[str, Any]:
         seconds=FILM_S if load.duty is None else DUTY_FILM_S,
         duty=load.duty,
     )
-    peer = RtspPeer()
+    peer = RtspPeer(apart=load.duty is not None)
     await peer.start(film)
     try:
         url = f"rtsp://127.0.0.1:{peer.port}/cam"
@@ -133,7 +134,7 @@ async def _live(load: Load, url: str, peer: RtspPeer, tell: Tell, *, alerts: boo
         assert peer.pid is not None
         before, seen = Seen(), Seen()
         before.see(await service.get("/v1/cameras") or [])
-        status_before = await service.get("/v1/status")
+        status_before = await _status(service)
         began_s, ours_s = time.monotonic(), time.process_time()
         machine = machine_times()
         spent, peers = footprint(service.pid), footprint(peer.pid)
@@ -142,7 +143,7 @@ async def _live(load: Load, url: str, peer: RtspPeer, tell: Tell, *, alerts: boo
         wall_s = time.monotonic() - began_s
         idle = idle_share(machine, machine_times())
         after, peers_after = footprint(service.pid), footprint(peer.pid)
-        status_after = await service.get("/v1/status")
+        status_after = await _status(service)
         tracebacks, failures = service.tracebacks(), service.failures
     cores = (after.cpu_s - spent.cpu_s) / wall_s
     shed = Counter(status_after["engine"]["shed"]) - Counter(status_before["engine"]["shed"])
@@ -178,6 +179,15 @@ async def _live(load: Load, url: str, peer: RtspPeer, tell: Tell, *, alerts: boo
 def _mean(shares: list[float | None]) -> float | None:
     told = [share for share in shares if share is not None]
     return round(sum(told) / len(told), 3) if told else None
+
+
+async def _status(service: PolledService) -> Any:
+    """Of the service; asked again while it is too busy to answer in time, which is counted as unanswered."""
+    until_s = time.monotonic() + ANSWER_S
+    while (status := await service.get("/v1/status")) is None:
+        if time.monotonic() > until_s:
+            raise RunError(f"/v1/status: expected an answer within {ANSWER_S:.0f} s, got none; see {service.log}")
+    return status
 
 
 async def _until_live(service: PolledService, load: Load) -> None:

@@ -76,14 +76,16 @@ class _Child:
 
 
 class RtspPeer(_Child):
-    """GStreamer's RTSP server, always on the same port once it has one. The film is at /cam, for any number of clients."""
+    """GStreamer's RTSP server, always on the same port once it has one. The film is at /cam, for any number of clients; with `apart` each sees
+    it from a keyframe of its own on."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, apart: bool = False) -> None:
         super().__init__()
         self.port = 0
+        self._more = ["--apart"] if apart else []
 
     async def start(self, film: LoopedFilm) -> None:
-        server = await self.run(SYSTEM_PYTHON, str(RTSP_SERVER), str(film.index), "--port", str(self.port))
+        server = await self.run(SYSTEM_PYTHON, str(RTSP_SERVER), str(film.index), "--port", str(self.port), *self._more)
         assert server.stdout is not None
         line = await asyncio.wait_for(server.stdout.readline(), START_S)
         word, _, port = line.decode().partition(" ")
