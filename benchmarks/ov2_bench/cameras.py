@@ -39,7 +39,7 @@ MILLISECONDS = 1000
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Load:
     """`count` cameras for `seconds`. `token_rate`: LLM tokens per second of each; `t_max_s`: its longest group. `duty`: percent of the time
-    in which something happens; None: a busy yard."""
+    in which something happens; None: a busy yard. `tokenizer`: settings beside these two."""
 
     count: int
     seconds: float
@@ -51,6 +51,7 @@ class Load:
     t_max_s: float = 12.0
     model: str = "ov2-nano"
     duty: int | None = None
+    tokenizer: Mapping[str, object] = field(default_factory=dict)
 
     @property
     def name(self) -> str:
@@ -125,7 +126,7 @@ async def _live(load: Load, url: str, peer: RtspPeer, tell: Tell, *, alerts: boo
     config = {
         "cameras": {f"cam{number:02d}": camera for number in range(1, load.count + 1)},
         "model": {"path": load.model},
-        "tokenizer": {"token_rate": load.token_rate, "t_max_s": load.t_max_s},
+        "tokenizer": {"token_rate": load.token_rate, "t_max_s": load.t_max_s, **load.tokenizer},
     }
     async with PolledService(config, load.out) as service:
         tell(f"{load.name}: waiting for {load.count} cameras")

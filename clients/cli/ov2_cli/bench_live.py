@@ -115,6 +115,7 @@ def cameras(
         int | None, typer.Option(help="Percent of the time with activity; default: a busy yard.", min=0, max=100)
     ] = None,
     model: Model = "ov2-nano",
+    setting: Annotated[list[str] | None, typer.Option("--set", help="A tokenizer setting, KEY=VALUE.")] = None,
     table: Annotated[bool, typer.Option("--table", help="A short run for each of several sizes and rates instead.")] = False,
     out: Annotated[Path, typer.Option(help="Folder for films and the service's log.")] = Path("runs/bench-cameras"),
     as_json: Json = False,
@@ -125,14 +126,21 @@ def cameras(
     from ov2_bench.cameras import Load, bench_cameras, bench_table, markdown
     from rich.console import Console
 
+    from ov2_cli.group_lines import assignments
+
     width, height = size_of(size)
+    tokenizer = assignments(setting or [])
     with Console(stderr=True).status("starting") as status:
         if table:
-            rows = asyncio.run(bench_table(60 * minutes, out, status.update, token_rate=token_rate, model=model, duty=duty))
+            rows = asyncio.run(
+                bench_table(
+                    60 * minutes, out, status.update, token_rate=token_rate, model=model, duty=duty, tokenizer=tokenizer
+                )
+            )
         else:
             load = Load(
                 count=count, seconds=60 * minutes, width=width, height=height, fps=fps, out=out,
-                token_rate=token_rate, model=model, duty=duty,
+                token_rate=token_rate, model=model, duty=duty, tokenizer=tokenizer,
             )  # fmt: skip
             rows = [asyncio.run(bench_cameras(load, status.update))]
     for row in rows:
