@@ -36,7 +36,8 @@ class OnDemandDecoder:
     """Not thread safe: it belongs to the thread that pushes. `decoder`: for what has to be decoded at once. `slices`: of the same packets.
     `skipped` counts as the decoder does.
 
-    `is_allowed`: set it to False while frames have to come out decoded; it takes effect at the next IDR picture."""
+    `is_allowed`: set it to False while frames have to come out decoded; it takes effect at the next IDR picture.
+    `is_quiet`: set it while nobody will ask for more than one picture of older sequences: they do not count then."""
 
     def __init__(
         self,
@@ -47,7 +48,7 @@ class OnDemandDecoder:
         catch_up_s: float = CATCH_UP_S,
         max_picture_px: int = LARGEST_PICTURE_PX,
     ) -> None:
-        self.is_allowed = True
+        self.is_allowed, self.is_quiet = True, False
         self.why_whole = ""
         self._decoder = decoder
         self._slices = slices
@@ -185,6 +186,10 @@ class OnDemandDecoder:
     def _pay(self, newest: CodedVideoSequence) -> None:
         """Decode what waits beyond the bound, the oldest first."""
         if newest.debt_s() + self._older_debt_s <= self._catch_up_s:
+            return
+        if self.is_quiet and self._catch_up_s:
+            while newest.debt_s() > self._catch_up_s:
+                newest.decode_next()
             return
         self._trim()
         while newest.debt_s() + self._older_debt_s > self._catch_up_s:

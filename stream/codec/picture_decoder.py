@@ -20,7 +20,7 @@ from stream.codec.picture import Picture
 from stream.codec.pixels import Pixels
 from stream.units import Packet
 
-FIRST_NS_PER_PX, FIRST_KEY_NS_PER_PX = 4.0, 10.0
+FIRST_NS_PER_PX, FIRST_KEY_NS_PER_PX = 1.5, 10.0
 """What decoding is taken to cost before anything was decoded."""
 LEARNT = 0.1
 """Share of the newest picture in the running mean of what one costs."""

@@ -170,6 +170,7 @@ class Tokenizer:
             self._efforts.see(packet)
             if self._on_demand is not None:
                 self._on_demand.is_allowed = not self._efforts.is_blind
+                self._on_demand.is_quiet = self._is_quiet
         frames = self._decoder.push(packet)
         return groups + self._take(frames)
 
@@ -268,6 +269,12 @@ class Tokenizer:
         if isinstance(stream.partition, ActivityPartition):
             return cost, stream.partition.push(media_s, cost, peak=effort.peak, is_key=packet.is_key)
         return cost, stream.partition.push(media_s, cost)
+
+    @property
+    def _is_quiet(self) -> bool:
+        """Whether of what is open a keyframe is shown, and of what follows it the picture with which something begins, if it does."""
+        partition = self._stream.partition if self._stream is not None else None
+        return isinstance(partition, ActivityPartition) and not partition.is_active
 
     @property
     def _is_blind(self) -> bool:
