@@ -28,7 +28,7 @@ GREY = 128
 
 
 class UndecodableError(Exception):
-    """A packet that FFmpeg's decoder does not take."""
+    """A packet that FFmpeg's decoder does not take, or makes no picture of."""
 
 
 class PictureDecoder:
@@ -71,7 +71,10 @@ class PictureDecoder:
         finally:
             self._learn(self._monotonic() - began, is_key=index == 0)
         frame = next((each for each in frames if each.pts == index), None)
-        if frame is None or frame.is_corrupt:
+        if frame is None:
+            self.skipped["damaged_packet"] += 1
+            raise UndecodableError
+        if frame.is_corrupt:
             self.skipped["damaged_frame"] += 1
             return None
         return Picture(frame)
