@@ -29,12 +29,14 @@ from stream.units import Packet
 SAMPLE_BITS = 8
 """Of a luma sample, in streams whose slice data is read."""
 
+NO_START = "no IDR picture has come that pictures could wait behind"
+
 log = logging.getLogger(__name__)
 
 
 class OnDemandDecoder:
     """Not thread safe: it belongs to the thread that pushes. `decoder`: for what has to be decoded at once. `slices`: of the same packets.
-    `skipped` counts as the decoder does.
+    `skipped` counts as the decoder does. `why_whole`: why pictures are all decoded now; empty where they are not.
 
     `is_allowed`: set it to False while frames have to come out decoded; it takes effect at the next IDR picture.
     `is_quiet`: set it while nobody will ask for more than one picture of older sequences: they do not count then."""
@@ -103,6 +105,7 @@ class OnDemandDecoder:
         picture_type = self._slices.of(packet).picture_type
         self._order.see(picture_type)
         if self._newest is None:
+            self.why_whole = self.why_whole or NO_START
             return [*frames, *self._whole(self._decoder.push(packet))]
         if not picture_type:
             self._skipped["no_picture"] += 1

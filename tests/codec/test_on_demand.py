@@ -17,8 +17,10 @@ from mutations import mutated
 from repository import GOLDEN
 from walker_film import film
 
+from stream.codec.codecs import starts_decoding
 from stream.codec.coded_frame import CodedFrame, Frame
 from stream.codec.decode import DecodedFrame, Decoder
+from stream.codec.h264.annexb import NalType, join_annexb
 from stream.codec.on_demand import OnDemandDecoder
 from stream.codec.picture_decoder import GREY
 from stream.codec.slice_reader import SliceReader
@@ -132,9 +134,7 @@ def test_a_stream_with_b_pictures_is_decoded_whole() -> None:
     assert decoder.num_decoded == decoder.num_frames == len(frames)
 
 
-@pytest.mark.parametrize(
-    ("kind", "reason"), [("interlaced", "interlaced"), ("high_10", "10 bits"), ("h265", ""), ("refresh", "")]
-)
+@pytest.mark.parametrize(("kind", "reason"), [("interlaced", "interlaced"), ("high_10", "10 bits"), ("h265", "no IDR")])
 def test_what_cannot_wait_is_decoded_and_the_reason_told(kind: str, reason: str, tmp_path: Path) -> None:
     path = tmp_path / "clip.mp4"
     CLIPS[kind](path)
@@ -143,7 +143,42 @@ def test_what_cannot_wait_is_decoded_and_the_reason_told(kind: str, reason: str,
     coded = [frame for frame in frames if isinstance(frame, CodedFrame)]
     assert len(frames) == len(packets)
     assert reason in decoder.why_whole
-    assert not coded or not reason
+    assert not coded
+
+
+def test_a_stream_that_is_joined_between_idr_pictures_is_decoded_until_one_comes(tmp_path: Path) -> None:
+    path = tmp_path / "clip.mp4"
+    CLIPS["refresh"](path)
+    packets = packets_of(path)
+    begin = next(number for number, packet in enumerate(packets) if number and starts_decoding(packet))
+    decoder = on_demand()
+    frames = frames_of(decoder, packets[begin:])
+    assert frames
+    assert not any(isinstance(frame, CodedFrame) for frame in frames)
+    assert "no IDR" in decoder.why_whole
+    assert any(isinstance(frame, CodedFrame) for frame in frames_of(decoder, packets))
+    assert not decoder.why_whole
+
+
+@pytest.mark.parametrize("kind", ["well", "long", "smart", "refresh", "slices", "cavlc", "cropped", "b_frames"])
+def test_pixels_of_every_kind_of_camera_are_those_of_decoding_them_all(kind: str, tmp_path: Path) -> None:
+    path = tmp_path / "clip.mp4"
+    CLIPS[kind](path)
+    packets = packets_of(path)
+    frames, expected = frames_of(on_demand(), packets), frames_of(Decoder(), packets)
+    assert [(each.frame_id, each.media_s, each.width, each.height) for each in frames] == [
+        (each.frame_id, each.media_s, each.width, each.height) for each in expected
+    ]
+    for frame, other in zip(frames, expected, strict=True):
+        np.testing.assert_array_equal(rgb(frame), rgb(other))
+
+
+def test_a_picture_behind_many_units_is_one() -> None:
+    packets = list(film(gop=30, seconds=2))
+    packets[5] = replace(packets[5], data=join_annexb([bytes([NalType.SEI, 5, 1, 0, 128])] * 40) + packets[5].data)
+    frames = frames_of(on_demand(), packets)
+    assert len(frames) == len(packets)
+    np.testing.assert_array_equal(rgb(frames[5]), rgb(frames_of(Decoder(), packets)[5]))
 
 
 def test_a_damaged_picture_is_replaced_by_the_one_before_and_a_first_one_by_grey() -> None:

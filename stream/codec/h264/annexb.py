@@ -21,8 +21,8 @@ _INTRA_TYPES = (2, 4)
 """slice_type modulo 5 of I and SI (H.264 table 7-6)."""
 _TYPES = "PBIPI"
 """By slice_type modulo 5: SP counts as P, SI as I."""
-_FIRST_UNITS = 16
-"""Units of a packet among which its first slice is sought: delimiters, sets and SEI stand in front."""
+FIRST_UNITS = 512
+"""Units of a packet among which its first slice is sought: sets (32 and 256, 7.4.2) and SEI stand in front."""
 _SEI_RECOVERY_POINT = 6
 """payloadType of the recovery point message (H.264 D.1.1)."""
 _MOST_SEI_MESSAGES, _MOST_SEI_NUMBER_BYTES = 64, 1024
@@ -164,7 +164,7 @@ def slice_type(nal: bytes) -> str:
 def first_slice(data: bytes) -> bytes:
     """The beginning of the first slice among the first units of a byte stream, as much as `slice_type` looks at; empty without one."""
     at = data.find(_SHORT_CODE)
-    for _ in range(_FIRST_UNITS):
+    for _ in range(FIRST_UNITS):
         at += len(_SHORT_CODE)
         if at < len(_SHORT_CODE) or at >= len(data):
             break

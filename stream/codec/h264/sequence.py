@@ -6,7 +6,7 @@ In: a canonical access unit. Out: `SequenceStart`, None of a unit that is no IDR
 from __future__ import annotations
 
 from stream.codec.codec import SequenceStart
-from stream.codec.h264.annexb import TYPE_MASK, BitReader, NalType, split_annexb, unescape
+from stream.codec.h264.annexb import FIRST_UNITS, TYPE_MASK, BitReader, NalType, split_annexb, unescape
 from stream.codec.h264.parameter_sets import read_pps
 from stream.codec.h264.vui import Claims, read_claims
 
@@ -15,15 +15,13 @@ _BASELINE = 66
 _IN_DECODE_ORDER = 2
 """pic_order_cnt_type by which the order of output is that of decoding (8.2.1.3)."""
 _SLICE_HEAD_BYTES = 24
-_FIRST_UNITS = 64
-"""Units of a packet among which its first slice is sought: sets and SEI stand in front."""
 
 
 def read_sequence(data: bytes) -> SequenceStart | None:
     """By the sets that the first slice refers to."""
     sequences: dict[int, Claims] = {}
     pictures: dict[int, int] = {}
-    for nal in split_annexb(data, _FIRST_UNITS):
+    for nal in split_annexb(data, FIRST_UNITS):
         kind = nal[0] & TYPE_MASK
         if kind == NalType.SPS and (claims := read_claims(nal)) is not None:
             sequences[claims.sps.seq_parameter_set_id] = claims
