@@ -22,6 +22,7 @@ from ov2.log_limit import LogLimit
 from stream.codec.buffers import flat
 from stream.codec.codec import BlockGrids, Codec
 from stream.codec.codecs import codec_of, starts_decoding
+from stream.codec.frame import Frame
 from stream.codec.h264.parameter_sets import LARGEST_PICTURE_PX
 from stream.codec.motion import MOTION_VECTOR, mean_qp
 from stream.codec.picture import Picture
@@ -54,27 +55,14 @@ class Luma(NamedTuple):
     pitch: int
 
 
-class DecodedFrame:
-    """One displayed picture, light: side data and pixels are read when asked.
+class DecodedFrame(Frame):
+    """A decoded picture, light: side data and pixels are read when asked.
 
-    - `frame_id`: count in display order since the decoder began. `packet`: the packet it came from.
-    - `media_s`: of that packet, later by a little where that would step back. `wall_s`: of that packet.
-    - `picture_type`: I, P or B. `width`, `height`: displayed size.
+    - `picture_type`: I, P or B.
     - `picture`: the PyAV frame; holds the decoder's picture buffer as long as it lives.
     """
 
-    __slots__ = (
-        "_luma",
-        "_macroblocks",
-        "_side_data",
-        "frame_id",
-        "height",
-        "media_s",
-        "packet",
-        "picture",
-        "picture_type",
-        "width",
-    )
+    __slots__ = ("_luma", "_macroblocks", "_side_data", "picture", "picture_type")
 
     def __init__(
         self,
@@ -84,24 +72,12 @@ class DecodedFrame:
         macroblocks: Callable[[], BlockGrids | None] | None = None,
         media_s: float | None = None,
     ) -> None:
-        self.frame_id = frame_id
-        self.packet = packet
-        self.media_s = packet.pts_s if media_s is None else media_s
+        super().__init__(frame_id, packet, packet.pts_s if media_s is None else media_s, (picture.width, picture.height))
         self.picture = picture
         self.picture_type = _PICTURE_TYPES.get(int(picture.pict_type), "?")
-        self.width: int = picture.width
-        self.height: int = picture.height
         self._macroblocks = macroblocks
         self._luma: Luma | None = None
         self._side_data: tuple[float, np.ndarray | None] | None = None
-
-    @property
-    def wall_s(self) -> float:
-        return self.packet.wall_s
-
-    @property
-    def is_key(self) -> bool:
-        return self.packet.is_key
 
     @property
     def mean_qp(self) -> float:
@@ -120,7 +96,6 @@ class DecodedFrame:
         return self._luma
 
     def hold(self) -> Pixels:
-        """Its pixels, which stay as long as somebody holds them."""
         return Pixels(Picture(self.picture))
 
     def macroblocks(self) -> BlockGrids | None:

@@ -18,9 +18,9 @@ from collections.abc import Sequence
 
 from stream.codec.codec import CATCH_UP_S, SequenceStart
 from stream.codec.codecs import codec_of
-from stream.codec.coded_frame import CodedFrame, Frame
 from stream.codec.coded_video_sequence import CodedVideoSequence
 from stream.codec.decode import MAX_LOST, DecodedFrame, Decoder, shown_at
+from stream.codec.frame import CodedFrame, Frame
 from stream.codec.h264.parameter_sets import LARGEST_PICTURE_PX
 from stream.codec.picture_decoder import PictureDecoder
 from stream.codec.slice_reader import SliceReader

@@ -15,8 +15,8 @@ from itertools import islice
 
 import numpy as np
 
-from stream.codec.coded_frame import Frame
 from stream.codec.effort import SteadyEffort
+from stream.codec.frame import Frame
 from stream.tokenizer.evidence import BlockEvidence, Scorer
 from stream.units import FrameEvidence
 

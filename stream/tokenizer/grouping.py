@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from ov2.canvas import CanvasGroup
-from stream.codec.coded_frame import Frame
+from stream.codec.frame import Frame
 from stream.tokenizer.activity_partition import ActivityPartition
 from stream.tokenizer.candidates import HeldFrame, OpenBin, OpenFrames
 from stream.tokenizer.evidence import Scorer, full_p_canvases, num_p_canvases

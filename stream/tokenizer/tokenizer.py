@@ -18,10 +18,10 @@ import numpy as np
 
 from ov2.canvas import CanvasGroup
 from stream.codec.codec import CATCH_UP_S
-from stream.codec.coded_frame import Frame
 from stream.codec.decode import DecodedFrame, Decoder
 from stream.codec.effort import SteadyEffort
 from stream.codec.evidence import measure as measure_frame
+from stream.codec.frame import Frame
 from stream.codec.h264.parameter_sets import LARGEST_PICTURE_PX
 from stream.codec.on_demand import OnDemandDecoder
 from stream.codec.slice_reader import SliceData, SliceReader

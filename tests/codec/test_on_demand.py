@@ -18,8 +18,8 @@ from repository import GOLDEN
 from walker_film import film
 
 from stream.codec.codecs import starts_decoding
-from stream.codec.coded_frame import CodedFrame, Frame
 from stream.codec.decode import DecodedFrame, Decoder
+from stream.codec.frame import CodedFrame, Frame
 from stream.codec.h264.annexb import NalType, join_annexb
 from stream.codec.on_demand import OnDemandDecoder
 from stream.codec.picture_decoder import GREY
