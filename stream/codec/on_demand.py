@@ -188,16 +188,14 @@ class OnDemandDecoder:
 
     def _pay(self, newest: CodedVideoSequence) -> None:
         """Decode what waits beyond the bound, the oldest first."""
-        if newest.debt_s() + self._older_debt_s <= self._catch_up_s:
-            return
-        if self.is_quiet and self._catch_up_s:
-            while newest.debt_s() > self._catch_up_s:
-                newest.decode_next()
+        older_s = 0.0 if self.is_quiet else self._older_debt_s
+        if newest.debt_s() + older_s <= self._catch_up_s:
             return
         self._trim()
-        while newest.debt_s() + self._older_debt_s > self._catch_up_s:
-            next(sequence for sequence in (*self._older, newest) if sequence.num_waiting).decode_next()
-            self._older_debt_s = sum(sequence.debt_s() for sequence in self._older)
+        counted = [newest] if self.is_quiet else [*self._older, newest]
+        while sum(sequence.debt_s() for sequence in counted) > self._catch_up_s:
+            next(sequence for sequence in counted if sequence.num_waiting).decode_next()
+        self._older_debt_s = sum(sequence.debt_s() for sequence in self._older)
 
 
 class _Order:
