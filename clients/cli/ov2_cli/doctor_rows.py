@@ -193,7 +193,8 @@ def _cost(facts: Facts) -> str:
     if load is None:
         return ""
     ratio = f", {load.ratio:.1f} times that to tokenize" if load.ratio is not None else ""
-    decoded = f", {100 * load.decoded_share:.0f} % of the pictures decoded"
+    why = f" ({load.why_decoded})" if load.why_decoded else ""
+    decoded = f", {100 * load.decoded_share:.0f} % of the pictures decoded{why}"
     memory = f"; {load.memory_mib:.0f} MiB" if load.memory_mib is not None else ""
     return f"{load.cores:.2f} of {load.num_cores} cores (plain decoding {load.decode_cores:.2f}{ratio}{decoded}){memory}"
 
