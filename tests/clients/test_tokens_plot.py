@@ -7,7 +7,6 @@ import math
 import signal
 import subprocess
 from collections.abc import Sequence
-from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -29,7 +28,6 @@ from stream.units import Packet
 from trainer.world import World, write_file
 
 SETTINGS = {"preset": "activity", "t_still_s": 3.0, "max_pixels": 60_000}
-AGAIN_S = 20.0
 STILL = round((WALK_S[0] - 0.2) * FPS)
 """Pictures of the film before anything is in them."""
 
@@ -152,17 +150,6 @@ def test_without_matplotlib_canvases_are_drawn_and_what_is_missing_is_said(tmp_p
     assert not (tmp_path / "out" / "tokens.png").exists()
 
 
-def _interrupt(command: subprocess.Popen[str]) -> None:
-    """As a person does: once more where nothing comes of it. Python passes over what is raised inside a callback of C code, Ctrl-C included;
-    drawing the picture takes a busy machine some seconds."""
-    for _ in range(3):
-        command.send_signal(signal.SIGINT)
-        with suppress(subprocess.TimeoutExpired):
-            command.communicate(timeout=AGAIN_S)
-            return
-    command.communicate(timeout=WAIT_S)
-
-
 def test_a_replay_that_is_interrupted_has_drawn_what_it_told(tmp_path: Path) -> None:
     path = write_file(World(900_003, duration_s=60.0), tmp_path / "film.mp4", width=160, height=96)
     with open_source(str(path)) as packets, PacketLogWriter(tmp_path / "log") as writer:
@@ -174,6 +161,7 @@ def test_a_replay_that_is_interrupted_has_drawn_what_it_told(tmp_path: Path) -> 
     with running([*COMMAND, "replay", str(tmp_path / "log"), *flags], stdout=subprocess.PIPE) as command:
         assert command.stdout is not None
         assert command.stdout.readline().startswith("group")
-        _interrupt(command)
+        command.send_signal(signal.SIGINT)
+        command.communicate(timeout=WAIT_S)
     assert command.returncode != 0
     assert (out / "tokens.png").read_bytes().startswith(b"\x89PNG")

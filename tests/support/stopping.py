@@ -32,8 +32,13 @@ def stop(process: subprocess.Popen[str], how: signal.Signals | None = signal.SIG
 
 @contextmanager
 def running(command: list[str], **how: Any) -> Iterator[subprocess.Popen[str]]:
-    """A program, stopped in the end, whatever became of the test."""
-    process = subprocess.Popen(command, text=True, **how)
+    """A program, stopped in the end, whatever became of the test. It hears SIGINT, also where the tests run in the background of a shell, which
+    has its children ignore it."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)  # a handler is not inherited, to ignore is
+    try:
+        process = subprocess.Popen(command, text=True, **how)
+    finally:
+        signal.signal(signal.SIGINT, before)
     try:
         yield process
     finally:
