@@ -7,16 +7,18 @@ from __future__ import annotations
 
 import dataclasses
 import difflib
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, Literal, TypeVar
 
 import yaml
 
 from trainer.errors import ConfigError
 
 T = TypeVar("T")
+Source = Literal["films", "tokens", "scripts"]
+PrecisionName = Literal["auto", "float32", "bfloat16"]
 BUNDLED = Path(__file__).parent / "configs" / "nano.yaml"
 """The run that made ov2-nano."""
 
@@ -28,6 +30,8 @@ class Stage:
     - `window_s`: seconds of stream in a sample. `moments`: moments asked per sample; `questions`: questions per moment.
     - `types`: relative weight of each question type; a type that is left out is not asked. A stage without types names blocks alone
       (trainer.train.naming), `moments` groups of each of its samples.
+    - `source`: what is learned from: films, by the encoder too; tokens, those that the encoder made of the films before the run, while it
+      does not learn; scripts, tokens put together from worlds that nobody filmed (trainer.data.script_clip).
     - `samples_per_step`: samples of one batch; a step is a batch of every process, or several (`gradient_accumulation_steps`).
     - `lr`: peak learning rate; `final_lr`: the part of it that is left at the stage's end.
     """
@@ -41,6 +45,7 @@ class Stage:
     lr: float = 0.001
     final_lr: float = 0.1
     samples_per_step: int = 1
+    source: Source = "films"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -60,6 +65,20 @@ class DataConfig:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class ScriptCamera:
+    """How the groups of clips from scripts look (trainer.data.script_clip): pictures analysed per second; canvases of a group and source
+    frames of each but the first; shortest, mean and longest active group, longest still one."""
+
+    fps: float = 4.0
+    canvases: int = 3
+    source_frames: int = 3
+    t_min_s: float = 1.5
+    mean_span_s: float = 2.7
+    t_max_s: float = 6.0
+    t_still_s: float = 30.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class TrainConfig:
     """A whole run.
 
@@ -67,6 +86,11 @@ class TrainConfig:
     - `gradient_accumulation_steps`: batches that every process takes for one step. Gradients are those of all batches as one, so N processes
       learn what one process with N times the accumulation learns.
     - `threads`: of one process; the machine's cores shared out when 0.
+    - `optimizer`: muon takes the matrices of layers, at `matrix_lr` times the rate; AdamW all else, and all of it where it is adamw.
+    - `dense_weight`: of what heads learn at the end of every run (trainer.train.dense_heads), beside answers; 0 leaves them out.
+    - `precision`: of products; auto takes bfloat16 where the machine has units for it. `compiled`: None compiles where g++ is.
+    - `scripts`: how groups look in stages that learn from scripts.
+    - `loaders`: processes that draw samples ahead; 0 draws them in between.
     """
 
     name: str
@@ -79,7 +103,14 @@ class TrainConfig:
     seed: int = 1
     weight_decay: float = 0.05
     warmup_steps: int = 50
+    optimizer: Literal["adamw", "muon"] = "adamw"
+    matrix_lr: float = 1.0
     naming_weight: float = 0.5
+    dense_weight: float = 0.0
+    precision: PrecisionName = "auto"
+    compiled: bool | None = None
+    loaders: int = 0
+    scripts: ScriptCamera = field(default_factory=ScriptCamera)
     gradient_accumulation_steps: int = 1
     save_every: int = 250
     validate_every: int = 250
@@ -96,6 +127,15 @@ class TrainConfig:
     @property
     def num_steps(self) -> int:
         return sum(stage.steps for stage in self.stages)
+
+    def spans(self, first: int) -> Iterator[tuple[int, range]]:
+        """The stages from step `first` on: the number of each, and its steps that are left."""
+        begin = 0
+        for index, stage in enumerate(self.stages):
+            steps = range(max(first, begin), begin + stage.steps)
+            begin += stage.steps
+            if steps:
+                yield index, steps
 
     def stage_at(self, step: int) -> tuple[Stage, int]:
         """The stage that `step` belongs to, and the step within it."""
@@ -133,6 +173,7 @@ def load_config(path: Path) -> TrainConfig:
     if not isinstance(raw, dict):
         raise ConfigError(f"{path}: expected a mapping of settings, got {type(raw).__name__}")
     raw["data"] = build(DataConfig, raw.get("data", {}), f"{path}: data")
+    raw["scripts"] = build(ScriptCamera, raw.get("scripts", {}), f"{path}: scripts")
     stages = [build(Stage, stage, f"{path}: stage {index}") for index, stage in enumerate(raw.get("stages", []))]
     if not stages:
         raise ConfigError(f"{path}: expected at least one entry under stages")

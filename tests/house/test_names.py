@@ -23,8 +23,6 @@ TWICE = {
     "Branch": "a branch of a live session; the same in a training sample, as rows",
     "CameraStatus": SDK,
     "Candidate": "a frame that blocks may be taken from; an ICE candidate (RFC 8839)",
-    "Clip": "what an mp4 of a packet log covers; a training clip of the generated world",
-    "Clips": "clips that the service cuts; clips that a training run reads",
     "Config": "tile sizes of a Triton kernel, as Triton calls them; the whole YAML file",
     "Connection": "one of HTTP to the service; one of the service to a camera",
     "Damage": "pictures that a camera's stream lost; rows of a journal that cannot be read",

@@ -24,7 +24,8 @@ from waiting import until
 
 from ov2.text import TextTokenizer
 from trainer.config import BUNDLED, load_config
-from trainer.data.batches import Clips, draw_batch
+from trainer.data.batches import draw_batch
+from trainer.data.filmed_clips import FilmedClips
 from trainer.world import World, write_file
 
 STAGE = {"steps": 1, "samples_per_step": 1, "moments": 2}
@@ -195,7 +196,7 @@ def test_the_processes_of_a_step_learn_from_samples_of_their_own_with_unlike_num
 ) -> None:
     """Else the test above would hold for gradients that are merely averaged."""
     config = load_config(configured())
-    clips = Clips(Path(config.data.folder), config.data.num_validation)
+    clips = FilmedClips(Path(config.data.folder), config.data.num_validation)
     text = TextTokenizer.from_folder(unbroken.out / "checkpoint")
     stage, _ = config.stage_at(config.num_steps - 1)
     drawn = [draw_batch(clips, text, stage, np.random.default_rng([config.seed, config.num_steps - 1, n])) for n in (0, 1)]

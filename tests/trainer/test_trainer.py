@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 import torch
 from repository import ROOT
+from tiny_run import LOOK, NAMES, TOKENIZER, tiny_config
 
 from ov2 import prompt
 from ov2.encode import vision_tokens
@@ -21,12 +22,13 @@ from stream.memory import Summariser
 from stream.sources import open_source
 from stream.tokenizer.settings import settings_from
 from stream.tokenizer.tokenizer import Tokenizer
-from trainer.config import DataConfig, Stage, TrainConfig, build, load_config
-from trainer.data.batches import Batch, Clips, draw_batch
+from trainer.config import Stage, TrainConfig, build, load_config
+from trainer.data.batches import Batch, draw_batch
 from trainer.data.clips import CameraSpec, Clip, load_clip, save_clip
+from trainer.data.filmed_clips import FilmedClips
 from trainer.data.make import clip_path, make_clips
 from trainer.errors import ConfigError, DataError, SeedError
-from trainer.train.forward import ForestAttention, labelled_logits, tree_attention, visible_segments
+from trainer.train.forward import hidden_states, labelled_logits
 from trainer.train.loop import train
 from trainer.train.naming import WORDS, f1_of_words, named_blocks, word_ids
 from trainer.train.narration import Lesson
@@ -34,48 +36,16 @@ from trainer.train.new_model import new_model
 from trainer.train.objective import Objective, totals
 from trainer.train.optimizer import learning_rate
 from trainer.train.sample import Sample, draw_sample, pack
+from trainer.train.tree_attention import ForestAttention, visible_segments
 from trainer.world import World, write_file
 
 SPEC = CameraSpec(width=320, height=180, fps=10, duration_s=12.0, moment_every_s=2.0)
-TOKENIZER = {"max_pixels": 8000, "canvases_per_group": 2, "analysis_fps": 2.0, "token_rate": 40.0}
-LOOK = Stage(
-    name="look", steps=2, window_s=8, moments=2, questions=4, types={"presence": 1, "describe": 1, "when": 1, "log": 1}
-)
-NAMES = Stage(name="names", steps=2, moments=2, samples_per_step=2)
 
 
 @pytest.fixture(scope="module")
 def config(tmp_path_factory: pytest.TempPathFactory) -> TrainConfig:
     torch.set_num_threads(1)
-    data = DataConfig(
-        folder=str(tmp_path_factory.mktemp("clips")),
-        num_clips=3,
-        num_validation=1,
-        width=320,
-        height=180,
-        duration_s=12.0,
-        moment_every_s=2.0,
-    )
-    sizes = {
-        "text_config": {
-            "hidden_size": 64,
-            "num_hidden_layers": 2,
-            "num_attention_heads": 2,
-            "num_key_value_heads": 1,
-            "head_dim": 32,
-            "intermediate_size": 96,
-        },
-        "vision_config": {"hidden_size": 64, "num_hidden_layers": 1, "num_attention_heads": 2, "intermediate_size": 96},
-    }
-    made = TrainConfig(
-        name="tiny",
-        data=data,
-        model=sizes,
-        tokenizer=TOKENIZER,
-        stages=(NAMES, LOOK),
-        save_every=2,
-        validate_every=4,
-    )
+    made = tiny_config(tmp_path_factory.mktemp("clips"))
     make_clips(made, workers=1)
     return made
 
@@ -154,7 +124,8 @@ def test_a_training_sample_is_the_live_session_token_by_token_and_logit_by_logit
     sample, lesson = lesson_sample(clip, world, text)
     moment = next(m for m in clip.moments if m.num_closed >= 2 and m.peek is not None)
     with torch.no_grad():
-        logits = labelled_logits(model, [sample], vision_tokens(model, sample.groups))
+        hidden = hidden_states(model, [sample], vision_tokens(model, sample.groups))
+        logits = labelled_logits(model, [sample], hidden)
     _, span = sample.asked[-1]
     trained = logits[-(span.stop - span.start) :]
     with Session(model) as session:
@@ -178,7 +149,6 @@ def test_tree_attention_equals_one_masked_pass(clip: Clip, world: World, text: T
     sizes = [len(sample.input_ids) for sample in samples]
     torch.manual_seed(0)
     q, k, v = torch.randn(sum(sizes), 4, 8), torch.randn(sum(sizes), 2, 8), torch.randn(sum(sizes), 2, 8)
-    trees = tuple((size, tree_attention(sample, torch.device("cpu"))) for size, sample in zip(sizes, samples, strict=True))
     mask = torch.zeros(sum(sizes), sum(sizes), dtype=torch.bool)
     first = 0
     for sample, size in zip(samples, sizes, strict=True):
@@ -188,7 +158,7 @@ def test_tree_attention_equals_one_masked_pass(clip: Clip, world: World, text: T
     expected = torch.nn.functional.scaled_dot_product_attention(
         q.transpose(0, 1), k.repeat_interleave(2, 1).transpose(0, 1), v.repeat_interleave(2, 1).transpose(0, 1), attn_mask=mask
     ).transpose(0, 1)
-    assert torch.allclose(ForestAttention(trees)(0, q, k, v), expected, atol=1e-5)
+    assert torch.allclose(ForestAttention.of(samples, torch.device("cpu"))(0, q, k, v), expected, atol=1e-5)
 
 
 def test_only_answers_carry_loss(clip: Clip, world: World, text: TextTokenizer) -> None:
@@ -279,14 +249,14 @@ def test_a_branch_sees_no_question_of_another_moment_where_one_had_no_peek(
         & torch.ones(size, size).tril().bool()
     )
     expected = torch.nn.functional.scaled_dot_product_attention(*(x.transpose(0, 1) for x in (q, k, v)), attn_mask=mask)
-    got = tree_attention(sample, torch.device("cpu"))(0, q, k, v)
+    got = ForestAttention.of([sample], torch.device("cpu"))(0, q, k, v)
     assert torch.allclose(got, expected.transpose(0, 1), atol=1e-5)
 
 
 def test_a_labelled_token_counts_the_same_in_whichever_batch_it_lies(
     config: TrainConfig, text: TextTokenizer, model: OV2Model
 ) -> None:
-    clips = Clips(Path(config.data.folder), config.data.num_validation)
+    clips = FilmedClips(Path(config.data.folder), config.data.num_validation)
     rng = np.random.default_rng(0)
     one, other = (draw_batch(clips, text, LOOK, rng) for _ in range(2))
     assert one.answer_weight != other.answer_weight
@@ -304,7 +274,7 @@ def test_a_film_that_nothing_can_be_asked_about_is_refused(
         save_clip(replace(clip, moments=tuple(replace(m, peek=None) for m in clip.moments)), clip_path(tmp_path, seed))
     stills = replace(LOOK, window_s=0)
     with pytest.raises(DataError, match=r"stage look: expected something to ask .* set data\.duration_s higher"):
-        draw_batch(Clips(tmp_path, 1), text, stills, np.random.default_rng(0))
+        draw_batch(FilmedClips(tmp_path, 1), text, stills, np.random.default_rng(0))
 
 
 def test_training_sees_pictures_as_serving_does_by_the_checkpoints_own_normalisation(

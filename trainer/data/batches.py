@@ -1,103 +1,50 @@
-"""What a run learns from: its clips on disk, and the batches drawn from them.
+"""The batches that a run learns from.
 
-In: a folder of clips, a stage, a random generator. Out: a `Batch`, all that one forward pass needs. Which batch is drawn depends on the run's
-seed, the step and the batch's number within the step alone, so it does not matter which process draws it, or when.
+In: a source of clips, a stage, a random generator. Out: a `Batch`, all that one forward pass needs.
 
 Shape letters: V vision tokens, W words.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import lru_cache
-from pathlib import Path
 
 import numpy as np
 
 from ov2.canvas import CanvasGroup
 from ov2.text import TextTokenizer
 from trainer.config import Stage
-from trainer.data.clips import Clip, load_clip
-from trainer.errors import DataError
+from trainer.data.clip_source import AnySource, world_of
+from trainer.data.filmed_clips import FilmedClips
+from trainer.data.shown_group import ShownGroup
 from trainer.train.naming import named_blocks
-from trainer.train.sample import Sample, draw_groups, draw_sample
-from trainer.world import World
-
-MAX_DRAWS = 1000
-"""Windows that are looked at for one that something can be asked about."""
-
-
-class Clips:
-    """The clips of a run on disk, those of the lowest seeds held out. Clips that are made meanwhile join in as they come; a resumed run
-    repeats the same samples when the folder holds the same clips."""
-
-    def __init__(self, folder: Path, num_validation: int) -> None:
-        self.folder, self.num_validation = folder, num_validation
-        self.changed_ns = 0
-        self.paths: list[Path] = []
-        if not self.training:
-            raise DataError(
-                f"{folder}: expected more than {num_validation} clips, got {len(self.paths)}; make them: ov2 train --make-data"
-            )
-
-    def refresh(self) -> list[Path]:
-        """All clips, in order of their seeds."""
-        if self.folder.is_dir() and (changed_ns := self.folder.stat().st_mtime_ns) != self.changed_ns:
-            self.changed_ns, self.paths = changed_ns, sorted(self.folder.glob("clip_*.npz"))
-        return self.paths
-
-    @property
-    def validation(self) -> list[Path]:
-        """Held out: never drawn for training."""
-        return self.refresh()[: self.num_validation]
-
-    @property
-    def training(self) -> list[Path]:
-        """All but those held out."""
-        return self.refresh()[self.num_validation :]
-
-    @staticmethod
-    @lru_cache(maxsize=64)
-    def world(seed: int, duration_s: float) -> World:
-        """The script behind a clip."""
-        return World(seed, duration_s=duration_s)
-
-    def clip(self, rng: np.random.Generator) -> Clip:
-        """One training clip."""
-        paths = self.training
-        return load_clip(paths[int(rng.integers(len(paths)))])
-
-    def sample(self, clip: Clip, text: TextTokenizer, stage: Stage, rng: np.random.Generator) -> Sample | None:
-        """One sample of a given clip."""
-        return draw_sample(clip, self.world(clip.seed, clip.duration_s), text, stage, rng)
-
-    def draw(self, text: TextTokenizer, stage: Stage, rng: np.random.Generator) -> Sample:
-        """One training sample.
-
-        Raises:
-            DataError: nothing can be asked about any window.
-        """
-        for _ in range(MAX_DRAWS):
-            sample = self.sample(self.clip(rng), text, stage, rng)
-            if sample is not None:
-                return sample
-        raise DataError(
-            f"stage {stage.name}: expected something to ask in {self.folder}, got nothing in {MAX_DRAWS} windows; "
-            "set data.duration_s higher, or other types"
-        )
+from trainer.train.sample import Sample, draw_groups
 
 
 @dataclass(frozen=True, slots=True)
 class Batch:
     """What one forward pass learns from: blocks to name, and questions to answer where the stage has any.
 
-    - `groups`: what the encoder is given, in the order of the samples' image tokens.
+    - `groups`: what the encoder is given, in the order of the samples' image tokens; none where `vision` is known.
     - `names`: float32 [V, W], what every block shows (trainer.train.naming).
+    - `vision`: float16 [V, D], vision tokens that are known already.
     """
 
     groups: tuple[CanvasGroup, ...]
     names: np.ndarray
     samples: tuple[Sample, ...] = ()
+    vision: np.ndarray | None = None
+
+    @classmethod
+    def of(cls, samples: Sequence[Sample]) -> Batch:
+        """Of samples that are all filmed, or all of known vision tokens."""
+        groups = [group for sample in samples for group in sample.groups]
+        filmed = tuple(group for group in groups if isinstance(group, CanvasGroup))
+        shown = [group.vision_VD for group in groups if isinstance(group, ShownGroup)]
+        assert not (filmed and shown), "a batch: expected films, or known vision tokens, got both"
+        names = np.concatenate([sample.names for sample in samples])
+        return cls(filmed, names, tuple(samples), np.concatenate(shown) if shown else None)
 
     @property
     def answers(self) -> tuple[np.ndarray, np.ndarray]:
@@ -112,20 +59,29 @@ class Batch:
         return float(self.answers[1].sum()) if self.samples else 0.0
 
     @property
+    def num_runs(self) -> int:
+        """Runs at whose ends heads are taught."""
+        return sum(len(sample.dense.rows) for sample in self.samples)
+
+    @property
+    def num_labelled(self) -> int:
+        """Tokens that carry a label: those of answers, and the ends of runs."""
+        return sum(int((sample.labels >= 0).sum()) for sample in self.samples) + self.num_runs
+
+    @property
     def num_tokens(self) -> int:
         """Tokens that the language model reads; blocks, where it is not asked anything."""
         return sum(len(sample.input_ids) for sample in self.samples) if self.samples else len(self.names)
 
 
-def draw_batch(clips: Clips, text: TextTokenizer, stage: Stage, rng: np.random.Generator) -> Batch:
+def draw_batch(source: AnySource, text: TextTokenizer, stage: Stage, rng: np.random.Generator) -> Batch:
     """A batch of the stage: `samples_per_step` windows, or groups of as many clips where nothing is asked."""
     if not stage.types:
+        assert isinstance(source, FilmedClips), "blocks are named by an encoder that learns: expected films"
         shown = [
-            (clips.world(clip.seed, clip.duration_s), group)
-            for clip in (clips.clip(rng) for _ in range(stage.samples_per_step))
+            (world_of(clip.seed, clip.duration_s), group)
+            for clip in (source.clip(rng) for _ in range(stage.samples_per_step))
             for group in draw_groups(clip, stage.moments, rng)
         ]
         return Batch(tuple(group for _, group in shown), np.concatenate([named_blocks(*one) for one in shown]))
-    samples = tuple(clips.draw(text, stage, rng) for _ in range(stage.samples_per_step))
-    groups = tuple(group for sample in samples for group in sample.groups)
-    return Batch(groups, np.concatenate([sample.names for sample in samples]), samples)
+    return Batch.of([source.draw(text, stage, rng) for _ in range(stage.samples_per_step)])

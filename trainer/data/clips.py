@@ -12,6 +12,7 @@ import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Generic, TypeVar
 
 import numpy as np
 
@@ -19,28 +20,38 @@ from ov2.canvas import CanvasGroup
 from stream.sources import open_source
 from stream.tokenizer.settings import TokenizerSettings
 from stream.tokenizer.tokenizer import Tokenizer
+from trainer.data.shown_group import ShownGroup
 from trainer.errors import DataError
 from trainer.world import World, write_file
 
+G = TypeVar("G", CanvasGroup, ShownGroup)
 
-@dataclass(frozen=True, slots=True)
-class Moment:
+
+@dataclass(frozen=True)  # no slots: a generic alias cannot make frozen ones
+class MomentOf(Generic[G]):
     """A moment at which questions may be asked: `num_closed` groups are in the session, `peek` holds the open one (None right
     after a cut)."""
 
     at_s: float
     num_closed: int
-    peek: CanvasGroup | None
+    peek: G | None
 
 
-@dataclass(frozen=True, slots=True)
-class Clip:
-    """A stretch of a world camera as the service would have seen it. `duration_s` is the script's length."""
+@dataclass(frozen=True)  # no slots: a generic alias cannot make frozen ones
+class ClipOf(Generic[G]):
+    """A stretch of a world camera as the service would have seen it. `duration_s` is the script's length. Groups hold canvases where the
+    clip was filmed, vision tokens alone where those are known already."""
 
     seed: int
     duration_s: float
-    groups: tuple[CanvasGroup, ...]
-    moments: tuple[Moment, ...]
+    groups: tuple[G, ...]
+    moments: tuple[MomentOf[G], ...]
+
+
+Moment = MomentOf[CanvasGroup]
+Clip = ClipOf[CanvasGroup]
+AnyMoment = MomentOf[CanvasGroup] | MomentOf[ShownGroup]
+AnyClip = ClipOf[CanvasGroup] | ClipOf[ShownGroup]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

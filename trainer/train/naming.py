@@ -21,6 +21,7 @@ from ov2.text import TextTokenizer
 from trainer.errors import ConfigError
 from trainer.world import World, WorldState
 from trainer.world import layout as place
+from trainer.world.person import carried_parcel_at
 from trainer.world.state import PARCEL_SIZE, ActorState, Box
 
 WORDS = (*place.COLOURS, "person", "car", "dog", "parcel", "jumped", "open", "closed", "on", "off", "left", "right", "near")
@@ -50,13 +51,13 @@ def named_things(world: World, state: WorldState) -> list[tuple[Box, tuple[str, 
     for actor in state.actors:
         words = (actor.kind, *((actor.colour,) if actor.colour else ()))
         words += ("jumped",) if actor.action == "jump" else ()
-        words += ("parcel",) if actor.carrying else ()
         words += (_place_word(world, actor),)
         things.append((actor.box, words))
+        if actor.carrying:  # the hand's block alone: the rest of the carrier is no parcel
+            things.append((_parcel_box(carried_parcel_at(actor)), ("parcel",)))
     at = world.layout.place
     if state.parcel:
-        x, y = at(place.PARCEL_X, place.PARCEL_Y)
-        things.append(((x - PARCEL_SIZE[0] / 2, y - PARCEL_SIZE[1], x + PARCEL_SIZE[0] / 2, y), ("parcel",)))
+        things.append((_parcel_box(at(place.PARCEL_X, place.PARCEL_Y)), ("parcel",)))
     door = _box(at(place.DOOR_X - place.DOOR_HALF_W, place.DOOR_TOP), at(place.DOOR_X + place.DOOR_HALF_W, place.DOOR_BASE))
     things.append((door, ("open" if state.door_open else "closed",)))
     lamp = _box(at(place.LAMP_X - LAMP_PX, place.LAMP_Y - LAMP_PX), at(place.LAMP_X + LAMP_PX, place.LAMP_Y + LAMP_PX))
@@ -71,6 +72,11 @@ def _place_word(world: World, actor: ActorState) -> str:
     return "left" if actor.x < 0.5 else "right"
 
 
+def _parcel_box(bottom: tuple[float, float]) -> Box:
+    x, y = bottom
+    return x - PARCEL_SIZE[0] / 2, y - PARCEL_SIZE[1], x + PARCEL_SIZE[0] / 2, y
+
+
 def _box(a: tuple[float, float], b: tuple[float, float]) -> Box:
     return min(a[0], b[0]), min(a[1], b[1]), max(a[0], b[0]), max(a[1], b[1])
 
@@ -79,20 +85,28 @@ def named_blocks(world: World, group: CanvasGroup) -> np.ndarray:
     """float32 [V, W]: one where the word is true of the block, at the block's own time and place."""
     rows, columns = (side // MERGE for side in group.grid_hw)
     sources = group.positions[::BLOCK_PATCHES, 1:] // MERGE
-    names = np.zeros((group.num_blocks, len(WORDS)), dtype=np.float32)
-    first = 0
-    for seconds, num in group.runs:
-        state = world.state_at(min(seconds, world.duration_s))
-        for box, words in named_things(world, state):
-            row, column = sources[first : first + num].T
-            shown = _shows(box, row / rows, column / columns, 1 / rows, 1 / columns)
-            for word in words:
-                names[first : first + num, WORDS.index(word)] += shown
-        first += num
-    return np.minimum(names, 1.0)
+    firsts = np.cumsum([0, *(num for _, num in group.runs)])
+    return np.concatenate(
+        [
+            words_of_blocks(world, seconds, sources[first : first + num], (rows, columns))
+            for first, (seconds, num) in zip(firsts[:-1], group.runs, strict=True)
+        ]
+    )
 
 
-def _shows(box: Box, top: np.ndarray, left: np.ndarray, height: float, width: float) -> np.ndarray:
+def words_of_blocks(world: World, seconds: float, rows_columns: np.ndarray, grid: tuple[int, int]) -> np.ndarray:
+    """float32 [V, W] of blocks (row, column) [V, 2] of a picture of `grid` rows and columns of blocks, at a time."""
+    names_VW = np.zeros((len(rows_columns), len(WORDS)), dtype=np.float32)
+    row, column = rows_columns.T
+    for box, words in named_things(world, world.state_at(min(seconds, world.duration_s))):
+        shown_V = shows(box, row / grid[0], column / grid[1], 1 / grid[0], 1 / grid[1])
+        for word in words:
+            names_VW[shown_V, WORDS.index(word)] = 1.0
+    return names_VW
+
+
+def shows(box: Box, top: np.ndarray, left: np.ndarray, height: float, width: float) -> np.ndarray:
+    """Whether blocks show enough of a thing; corners and sides as shares of the picture."""
     wide = np.minimum(box[2], left + width) - np.maximum(box[0], left)
     high = np.minimum(box[3], top + height) - np.maximum(box[1], top)
     common = np.clip(wide, 0, None) * np.clip(high, 0, None)

@@ -11,6 +11,7 @@ Shape letters: T tokens of the sample, S segments, V vision tokens, W words.
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -20,10 +21,14 @@ from ov2 import prompt
 from ov2.canvas import CanvasGroup
 from ov2.text import TextTokenizer
 from trainer.config import Stage
-from trainer.data.clips import Clip, Moment
-from trainer.train.naming import named_blocks
+from trainer.data.clips import AnyClip, AnyMoment, Clip
+from trainer.data.shown_group import ShownGroup
+from trainer.train.dense_targets import DenseTargets, RunEnd, dense_targets
+from trainer.train.naming import WORDS, named_blocks
 from trainer.train.narration import Lesson, tell
-from trainer.world import World, questions_at
+from trainer.world import Question, World
+from trainer.world.drafts import drafts_at
+from trainer.world.questions import one_of
 
 IGNORE = -100
 """Label of a token that carries no loss (PyTorch's `ignore_index`)."""
@@ -60,10 +65,12 @@ class Sample:
     - `parents`: int64 [S]: the segment that a segment continues (-1 for the first).
     - `tree`: the same by rows, trunk and branches apart.
     - `asked`: (lesson, slice of its label positions).
-    - `names`: float32 [V, W], what every block shows (trainer.train.naming), in the order of the image tokens.
+    - `names`: float32 [V, W], what every block shows (trainer.train.naming), in the order of the image tokens; V is 0 where vision tokens
+      are known already.
+    - `dense`: what is true at the end of every run.
     """
 
-    groups: tuple[CanvasGroup, ...]
+    groups: tuple[CanvasGroup | ShownGroup, ...]
     input_ids: np.ndarray
     positions: np.ndarray
     labels: np.ndarray
@@ -72,6 +79,7 @@ class Sample:
     tree: Tree
     asked: tuple[tuple[Lesson, slice], ...]
     names: np.ndarray
+    dense: DenseTargets
 
 
 class _Packer:
@@ -86,6 +94,7 @@ class _Packer:
         self.ends: list[int] = []
         self.row_ends: list[int] = []
         """Of every segment, the position after it (which its children begin at), and the row after it."""
+        self.run_ends: list[RunEnd] = []
 
     def add(self, ids: Sequence[int], parent: int, num_answer: int = 0) -> int:
         """Append a segment after `parent`; its last `num_answer` tokens are the answer, and carry the loss."""
@@ -103,30 +112,48 @@ class _Packer:
         self.row_ends.append(len(self.ids))
         return segment
 
+    def add_group(
+        self, text: TextTokenizer, group: CanvasGroup | ShownGroup, parent: int, *, zero_s: float, before_s: float
+    ) -> int:
+        """Append a group's runs. `before_s`: the time of the run before them on their path."""
+        first = len(self.ids)
+        segment = self.add(prompt.run_tokens(text, group.runs, zero_s=zero_s), parent)
+        rows = [row for row in range(first, len(self.ids)) if self.ids[row] == text.vision_end]
+        for row, (at_s, _) in zip(rows, group.runs, strict=True):
+            self.run_ends.append(RunEnd(row, at_s, before_s))
+            before_s = max(before_s, at_s)
+        return segment
+
 
 def draw_lessons(
-    world: World, at_s: float, since_s: float, zero_s: int, stage: Stage, rng: np.random.Generator
+    world: World, at_s: float, since_s: float, zero_s: float, stage: Stage, rng: np.random.Generator
 ) -> list[Lesson]:
     """Lessons for one moment, types drawn by the stage's weights; fewer where the moment has not as many."""
     names = list(stage.types)
     weights = np.array([stage.types[name] for name in names], dtype=np.float64)
     drawn = rng.choice(len(names), size=stage.questions, p=weights / weights.sum())
+    drafts: dict[str, list[Question]] = defaultdict(list)
+    for draft in drafts_at(world, at_s, since_s=since_s, zero_s=zero_s, rng=rng):
+        drafts[draft.type].append(draft)
     lessons: dict[str, Lesson] = {}
     for name in (names[i] for i in drawn):
         if name in TOLD_TYPES:
-            made = [tell(name, world, at_s, since_s=since_s, zero_s=zero_s, rng=rng)]
+            lesson = tell(name, world, at_s, since_s=since_s, zero_s=zero_s, rng=rng)
+        elif drafts[name]:
+            question = one_of(drafts[name], rng)
+            drafts[name].remove(question)
+            lesson = Lesson(question.type, question.text, question.answer)
         else:
-            asked = questions_at(world, at_s, since_s=since_s, rng=rng, num=1, types=[name], zero_s=zero_s)
-            made = [Lesson(question.type, question.text, question.answer) for question in asked]
-        lessons.update((lesson.text, lesson) for lesson in made)
+            continue
+        lessons[lesson.text] = lesson
     return list(lessons.values())
 
 
 def pack(
-    clip: Clip,
+    clip: AnyClip,
     world: World,
     text: TextTokenizer,
-    asked: Sequence[tuple[Moment, Sequence[Lesson]]],
+    asked: Sequence[tuple[AnyMoment, Sequence[Lesson]]],
     *,
     first_group: int = 0,
     zero_s: float = 0.0,
@@ -138,17 +165,22 @@ def pack(
     last_closed = max(moment.num_closed for moment, _ in asked)
     trunk = [packer.add(prompt.system_tokens(text), -1)]
     packer.ends[0] += num_dropped
-    groups = list(clip.groups[first_group:last_closed])
+    groups: list[CanvasGroup | ShownGroup] = [*clip.groups[first_group:last_closed]]
+    open_ones: list[CanvasGroup | ShownGroup] = [moment.peek for moment, _ in asked if moment.peek is not None]
+    since_s = (groups or open_ones)[0].start_s
+    newest_s = [since_s]
     for group in groups:
-        trunk.append(packer.add(prompt.group_tokens(text, group, zero_s=zero_s), trunk[-1]))
+        trunk.append(packer.add_group(text, group, trunk[-1], zero_s=zero_s, before_s=newest_s[-1]))
+        newest_s.append(max(newest_s[-1], group.runs[-1][0]))
     trunk_end = len(packer.ids)
     branches: list[Branch] = []
     spans: list[tuple[Lesson, slice]] = []
     for moment, lessons in asked:
-        parent = trunk[moment.num_closed - first_group]
+        num_seen = moment.num_closed - first_group
+        parent = trunk[num_seen]
         start, seen = len(packer.ids), packer.row_ends[parent]
         if moment.peek is not None:
-            parent = packer.add(prompt.group_tokens(text, moment.peek, zero_s=zero_s), parent)
+            parent = packer.add_group(text, moment.peek, parent, zero_s=zero_s, before_s=newest_s[num_seen])
             groups.append(moment.peek)
         for lesson in lessons:
             answer = prompt.answer_tokens(text, lesson.answer)
@@ -165,11 +197,18 @@ def pack(
         parents=np.array(packer.parents),
         tree=Tree(trunk_end, tuple(branches)),
         asked=tuple(spans),
-        names=np.concatenate([named_blocks(world, group) for group in groups]),
+        names=_names(world, groups),
+        dense=dense_targets(world, packer.run_ends, since_s=since_s, zero_s=zero_s),
     )
 
 
-def draw_sample(clip: Clip, world: World, text: TextTokenizer, stage: Stage, rng: np.random.Generator) -> Sample | None:
+def _names(world: World, groups: Sequence[CanvasGroup | ShownGroup]) -> np.ndarray:
+    """What every block shows, where there is an encoder to learn it."""
+    named = [named_blocks(world, group) for group in groups if isinstance(group, CanvasGroup)]
+    return np.concatenate(named) if named else np.zeros((0, len(WORDS)), np.float32)
+
+
+def draw_sample(clip: AnyClip, world: World, text: TextTokenizer, stage: Stage, rng: np.random.Generator) -> Sample | None:
     """Draw a window, its moments and their lessons; None when the window holds nothing to ask.
 
     A stage with `window_s` 0 shows one open group alone. Half of the samples keep the clip's clock; in the others the session clock
@@ -189,7 +228,7 @@ def draw_sample(clip: Clip, world: World, text: TextTokenizer, stage: Stage, rng
     return pack(clip, world, text, asked, first_group=first, zero_s=zero_s, num_dropped=num_dropped) if asked else None
 
 
-def _draw_window(clip: Clip, window_s: float, rng: np.random.Generator) -> tuple[int, float, list[Moment]]:
+def _draw_window(clip: AnyClip, window_s: float, rng: np.random.Generator) -> tuple[int, float, list[AnyMoment]]:
     """First group of a window, its start in media seconds, and the moments in it that see something."""
     if not window_s:
         open_ones = [moment for moment in clip.moments if moment.peek is not None]
@@ -200,8 +239,9 @@ def _draw_window(clip: Clip, window_s: float, rng: np.random.Generator) -> tuple
         return moment.num_closed, moment.peek.start_s, [moment]
     begin_s, end_s = clip.groups[0].start_s, clip.groups[-1].end_s
     from_s = float(rng.uniform(begin_s, max(begin_s + 1e-9, end_s - window_s)))
-    first = next(i for i, group in enumerate(clip.groups) if group.end_s > from_s)
-    since_s = clip.groups[first].start_s
+    groups: Sequence[CanvasGroup | ShownGroup] = clip.groups
+    first = next(i for i, group in enumerate(groups) if group.end_s > from_s)
+    since_s = groups[first].start_s
     inside = [m for m in clip.moments if since_s < m.at_s <= since_s + window_s + 0.5 and m.num_closed >= first]
     return first, since_s, [m for m in inside if m.peek is not None or m.num_closed > first]
 

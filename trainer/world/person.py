@@ -52,9 +52,8 @@ def _legs(pen: Pen, actor: ActorState) -> None:
 def _body(pen: Pen, actor: ActorState) -> None:
     coat = COAT_RGB[actor.colour]
     skin, hair = SKINS[actor.look // 3 % len(SKINS)], HAIRS[actor.look // 13 % len(HAIRS)]
-    lean = 0.26 * actor.bend + (0.02 if actor.action == "walk" else 0.0)
-    drop = 0.17 * actor.bend
-    neck = (lean, SHOULDER_Y + drop)
+    neck = _neck(actor)
+    lean, drop = neck[0], neck[1] - SHOULDER_Y
     reach = _hands(actor, neck)
     pen.limb((neck[0] - 0.03, neck[1] + 0.045), reach[0], 0.10, 0.075, tinted(coat, 0.62))
     pen.oval(reach[0][0], reach[0][1], 0.035, 0.035, tinted(skin, 0.85), corners=10)
@@ -80,6 +79,10 @@ def _body(pen: Pen, actor: ActorState) -> None:
         pen.at(actor.x * DRAWING_W, (actor.y - actor.hop * actor.height) * DRAWING_H, unit, actor.facing)
     pen.limb((neck[0] + 0.01, neck[1] + 0.05), reach[1], 0.105, 0.08, tinted(coat, 0.90))
     pen.oval(reach[1][0], reach[1][1], 0.037, 0.037, skin, corners=10)
+
+
+def _neck(actor: ActorState) -> tuple[float, float]:
+    return 0.26 * actor.bend + (0.02 if actor.action == "walk" else 0.0), SHOULDER_Y + 0.17 * actor.bend
 
 
 def _head(pen: Pen, actor: ActorState, at: tuple[float, float], skin: RGB, hair: RGB) -> None:
@@ -118,6 +121,12 @@ def _hands(actor: ActorState, neck: tuple[float, float]) -> tuple[tuple[float, f
         return (x + 0.22 + wobble[0], y + 0.25 + wobble[1]), (x - 0.22 + wobble[0], y + 0.25 + wobble[1])
     swing = math.sin(actor.phase) * 0.15 if actor.action == "walk" else 0.0
     return (x + 0.07 + swing, y + 0.35), (x - 0.03 - swing, y + 0.35)
+
+
+def carried_parcel_at(actor: ActorState) -> tuple[float, float]:
+    """Middle of the bottom edge of the parcel that a person holds, picture coordinates."""
+    x, y = _parcel_xy(actor, _neck(actor))
+    return x / DRAWING_W, y / DRAWING_H
 
 
 def _parcel_xy(actor: ActorState, neck: tuple[float, float]) -> tuple[float, float]:

@@ -44,7 +44,7 @@ from trainer.world.language import QuestionType
 from trainer.world.question import Question, check, normalised, seconds_off
 from trainer.world.world import World
 
-__all__ = ["Question", "QuestionType", "check", "normalised", "questions_at", "seconds_off"]
+__all__ = ["Question", "QuestionType", "check", "normalised", "one_of", "questions_at", "seconds_off"]
 
 
 def questions_at(
@@ -66,14 +66,14 @@ def questions_at(
     drafts = [draft for draft in drafts if types is None or draft.type in types]
     chosen: list[Question] = []
     while drafts and len(chosen) < num:
-        question = _drawn(drafts, rng)
+        question = one_of(drafts, rng)
         chosen.append(question)
         drafts = [draft for draft in drafts if (draft.type, draft.family) != (question.type, question.family)]
     return chosen
 
 
-def _drawn(pool: list[Question], rng: np.random.Generator) -> Question:
-    """One question: each type as likely as the others, in it each family, in it each answer."""
+def one_of(pool: Sequence[Question], rng: np.random.Generator) -> Question:
+    """One question of several: each type as likely as the others, in it each family, in it each answer."""
     for field in ("type", "family", "answer"):
         values = sorted({getattr(draft, field) for draft in pool})
         value = values[int(rng.integers(len(values)))]

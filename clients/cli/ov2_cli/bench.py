@@ -16,6 +16,7 @@ from typing import Annotated, Any
 import typer
 
 from ov2_cli import bench_live as live
+from ov2_cli import bench_train
 
 app = typer.Typer(help="Measure speed, memory, and what a signal is worth.", no_args_is_help=True)
 Seeds = Annotated[str, typer.Option(help="World seeds A:B, B left out: below 500000 to tune, 900000 and up to report.")]
@@ -25,6 +26,7 @@ app.command()(live.chaos)
 app.command()(live.faults)
 app.command()(live.attack)
 app.command()(live.cameras)
+app.command()(bench_train.train)
 
 LEAST_TABLE_WIDTH = 120
 """Columns of the kernels' table, which goes to files too, where rich would count on 80."""
