@@ -50,7 +50,11 @@ class Stage:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DataConfig:
-    """Clips: how many, from which seed on, and how they are filmed."""
+    """Clips: how many, from which seed on, and how they are filmed and read.
+
+    - `inputs`: relative weights of codec, ippp, frames (groups of four) and stills (groups of one); `token_rates`: those that clips are read
+      at, the tokenizer's own where there is none. Both are drawn by a clip's seed.
+    """
 
     folder: str
     first_seed: int = 0
@@ -62,6 +66,14 @@ class DataConfig:
     camera: str = "default"
     duration_s: float = 48.0
     moment_every_s: float = 3.0
+    inputs: Mapping[str, float] = field(default_factory=lambda: {"codec": 1.0})
+    token_rates: tuple[float, ...] = ()
+
+    def __post_init__(self) -> None:
+        unknown = sorted(set(self.inputs) - {"codec", "ippp", "frames", "stills"})
+        if unknown or not sum(self.inputs.values()) > 0:
+            told = ", ".join(unknown) or "no weight above zero"
+            raise ConfigError(f"data.inputs: expected weights of codec, ippp, frames, stills, got {told}")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

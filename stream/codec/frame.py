@@ -8,6 +8,8 @@ from __future__ import annotations
 import math
 from abc import ABC, abstractmethod
 
+import numpy as np
+
 from stream.codec.pixels import Pixels
 from stream.units import Packet
 
@@ -42,6 +44,11 @@ class Frame(ABC):
     @abstractmethod
     def hold(self) -> Pixels:
         """Its pixels, which stay as long as somebody holds them."""
+
+    def scaled(self, longest_side: int) -> np.ndarray:
+        """The picture, uint8 [height, width, 3] RGB, its longer side at most `longest_side`."""
+        scale = min(1.0, longest_side / max(self.width, self.height))
+        return self.hold()(max(2, round(self.width * scale)), max(2, round(self.height * scale)))
 
 
 class CodedFrame(Frame):

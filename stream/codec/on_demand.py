@@ -85,6 +85,11 @@ class OnDemandDecoder:
         return self._num_whole + sum(each.num_decoded for each in self._decoders.values())
 
     @property
+    def decoded_share(self) -> float | None:
+        """Pictures decoded, of all so far; None before the first."""
+        return min(1.0, self.num_decoded / self._num_frames) if self._num_frames else None
+
+    @property
     def skipped(self) -> Counter[str]:
         return sum((each.skipped for each in self._decoders.values()), self._decoder.skipped + self._skipped)
 

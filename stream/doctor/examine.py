@@ -24,7 +24,8 @@ from stream.codec.decode import DecodedFrame, Decoder
 from stream.doctor.observe import Tell
 from stream.tokenizer.planner import CanvasPlan, plan
 from stream.tokenizer.settings import TokenizerSettings
-from stream.tokenizer.tokenizer import Tokenizer, TokenizerStats
+from stream.tokenizer.stats import TokenizerStats
+from stream.tokenizer.tokenizer import Tokenizer
 from stream.units import Packet
 
 READ_EVERY = 4

@@ -33,6 +33,9 @@ FAR = 1.25
 TYPICAL_S = 1000.0
 """A timestamp of typical length."""
 
+NEVER = 1e18
+"""Cost that no group reaches."""
+
 
 @dataclass(frozen=True, slots=True)
 class PlanLimit:
@@ -70,10 +73,17 @@ def plan(settings: TokenizerSettings, picture_wh: tuple[int, int]) -> CanvasPlan
     planned = replace(
         settings, max_pixels=max_pixels, canvases_per_group=num_canvases, source_frames=num_frames, t_max_s=t_max_s
     )
-    limits = (
-        tuple(_limits(settings, planned, tokens, span_s)) if settings.t_still_s is not None and settings.quota is None else ()
-    )
+    if settings.input == "ippp":
+        planned = _of_one_span(planned, span_s)
+    is_planned = settings.input == "codec" and settings.t_still_s is not None and settings.quota is None
+    limits = tuple(_limits(settings, planned, tokens, span_s)) if is_planned else ()
     return CanvasPlan(planned, tokens, blocks + _run_tokens(), span_s, limits)
+
+
+def _of_one_span(settings: TokenizerSettings, span_s: float) -> TokenizerSettings:
+    """Groups that nothing but the clock closes, all canvases of which are filled."""
+    span_s = max(1, round(span_s / settings.bin_s)) * settings.bin_s
+    return replace(settings, t_min_s=span_s, t_max_s=span_s, t_still_s=None, still_share=0.0, quota=NEVER)
 
 
 def _limits(asked: TokenizerSettings, planned: TokenizerSettings, tokens: int, span_s: float) -> Iterator[PlanLimit]:

@@ -14,6 +14,7 @@ from typing import Any
 from stream.errors import SettingsError
 from stream.tokenizer.costs import COSTS
 
+INPUTS = ("codec", "frames", "ippp")
 POLICIES = ("stratified", "readiness")
 EVIDENCE = ("coded", "decoded")
 ANCHORS = ("first", "key")
@@ -54,6 +55,10 @@ class TokenizerSettings:
     stands `still_residual` levels over the frame's own noise; frames without an active block are not shown, and every
     `still_share` of a canvas that is active in a group earns it one more canvas.
 
+    Input: `codec`, groups as told above; `ippp`, the same blocks in groups of one fixed span, so many seconds as their tokens are
+    worth at `token_rate`; `frames`, whole frames at a steady rate (`stream.tokenizer.sampled_frames`), each taken `sample_phase` into
+    its step, of whose settings the sizes count alone.
+
     `held_frames`: decoded pictures kept at full size while a group is open; older ones are kept at canvas size.
     """
 
@@ -81,6 +86,8 @@ class TokenizerSettings:
     still_residual: float = 2.0
     still_share: float = 0.25
     held_frames: int = 40
+    input: str = "codec"
+    sample_phase: float = 0.5
     preset: str = "activity"
 
     @property
@@ -97,11 +104,19 @@ class TokenizerSettings:
                 raise SettingsError(f"tokenizer.{name}: expected a number of at least {low}, got {value!r}")
             if name in _WHOLE and value != int(value):
                 raise SettingsError(f"tokenizer.{name}: expected a whole number, got {value!r}")
-        for name, allowed in (("cost", ("excess", *COSTS)), ("policy", POLICIES), ("evidence", EVIDENCE), ("anchor", ANCHORS)):
+        for name, allowed in (
+            ("input", INPUTS),
+            ("cost", ("excess", *COSTS)),
+            ("policy", POLICIES),
+            ("evidence", EVIDENCE),
+            ("anchor", ANCHORS),
+        ):
             if getattr(self, name) not in allowed:
                 raise SettingsError(f"tokenizer.{name}: expected one of {', '.join(allowed)}, got {getattr(self, name)!r}")
         if self.t_max_s is not None and self.t_max_s < self.t_min_s:
             raise SettingsError(f"tokenizer.t_max_s: expected at least t_min_s = {self.t_min_s}, got {self.t_max_s}")
+        if not self.sample_phase < 1:
+            raise SettingsError(f"tokenizer.sample_phase: expected a share of a step, 0 to below 1, got {self.sample_phase}")
         if not self.weight_motion + self.weight_residual > 0:
             raise SettingsError("tokenizer.weight_motion, weight_residual: expected a sum above zero, got 0")
 
@@ -127,6 +142,7 @@ _LEAST: dict[str, float] = {
     "still_residual": 0.0,
     "still_share": 0.0,
     "held_frames": 1,
+    "sample_phase": 0.0,
 }
 _WHOLE = {"smooth", "max_pixels", "canvases_per_group", "source_frames", "held_frames"}
 

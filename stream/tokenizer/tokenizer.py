@@ -11,7 +11,7 @@ import logging
 import math
 from collections import Counter, OrderedDict, deque
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from typing import Protocol
 
 import numpy as np
@@ -28,6 +28,7 @@ from stream.codec.slice_reader import SliceData, SliceReader
 from stream.tokenizer.activity_partition import ActivityPartition
 from stream.tokenizer.budget import first_group_tokens, num_llm_tokens
 from stream.tokenizer.candidates import Measure, OpenFrames
+from stream.tokenizer.continuity import Continuity
 from stream.tokenizer.costs import FrameCosts
 from stream.tokenizer.credit import CreditQuota
 from stream.tokenizer.efforts import NO_SAMPLE, Efforts
@@ -38,10 +39,9 @@ from stream.tokenizer.partitions import AnyQuota, new_partition, new_quota
 from stream.tokenizer.planner import CanvasPlan, PlanLimit, plan
 from stream.tokenizer.quota import QuotaController
 from stream.tokenizer.settings import TokenizerSettings, blind
+from stream.tokenizer.stats import TokenizerStats
 from stream.units import ClosedBy, FrameEvidence, Packet
 
-GAP_INTERVALS = 4.0
-"""A step in time is no gap while it stays below this many times the one before: slow cameras step far."""
 EFFORTS_MOST = 256
 """Pictures whose effort may still be asked for: those of the slots that are not judged yet."""
 BLIND = PlanLimit(
@@ -67,24 +67,6 @@ class FrameSource(Protocol):
     def flush(self) -> Sequence[Frame]: ...
 
     def take_lost(self) -> list[Packet]: ...
-
-
-@dataclass(slots=True)
-class TokenizerStats:
-    """Counts since the stream began; `media_s` is covered by groups, `quota` the cost that closes the open group."""
-
-    num_groups: int = 0
-    num_frames: int = 0
-    num_tokens: int = 0
-    media_s: float = 0.0
-    quota: float = 0.0
-    closed_by: Counter[str] = field(default_factory=Counter)
-    dropped: Counter[str] = field(default_factory=Counter)
-
-    @property
-    def tokens_per_s(self) -> float:
-        """Mean LLM tokens per second of media time."""
-        return self.num_tokens / self.media_s if self.media_s else 0.0
 
 
 DecodedMeasure = Callable[[DecodedFrame, DecodedFrame | None], FrameEvidence]
@@ -131,7 +113,7 @@ class Tokenizer:
         self._quota: AnyQuota | None = None
         self._stats = TokenizerStats()
         self._lost: deque[Packet] = deque(maxlen=LOST_MOST)
-        self._step_s = 0.0
+        self._continuity = Continuity(self.settings.gap_s)
 
     @property
     def stats(self) -> TokenizerStats:
@@ -145,7 +127,7 @@ class Tokenizer:
         """Pictures decoded, of all so far; None before the first."""
         if self._on_demand is None or not self._on_demand.num_frames:
             return 1.0 if self._stats.num_frames else None
-        return min(1.0, self._on_demand.num_decoded / self._on_demand.num_frames)
+        return self._on_demand.decoded_share
 
     @property
     def why_decoded(self) -> str:
@@ -182,11 +164,7 @@ class Tokenizer:
 
     def newest_picture(self, longest_side: int) -> np.ndarray | None:
         """The newest frame, uint8 [height, width, 3] RGB, its longer side at most `longest_side`; None before the first."""
-        if self._stream is None:
-            return None
-        frame = self._stream.last
-        scale = min(1.0, longest_side / max(frame.width, frame.height))
-        return frame.hold()(max(2, round(frame.width * scale)), max(2, round(frame.height * scale)))
+        return self._stream.last.scaled(longest_side) if self._stream is not None else None
 
     def advance(self, media_s: float) -> list[CanvasGroup]:
         """The clock says that no frame before `media_s` will come any more. Returns the groups that became certain. For cameras
@@ -218,7 +196,9 @@ class Tokenizer:
         groups: list[CanvasGroup] = []
         self._lost.extend(self._decoder.take_lost())
         for frame in frames:
-            if self._stream is not None and (self._breaks(self._stream.last, frame) or self._stream.is_blind != self._is_blind):
+            if self._stream is not None and (
+                self._continuity.breaks(self._stream.last, frame) or self._stream.is_blind != self._is_blind
+            ):
                 groups += self._close("discontinuity")
             if self._lost:
                 groups += self._take_lost(frame.media_s)
@@ -226,13 +206,6 @@ class Tokenizer:
                 self._stream = self._begin(frame)
             groups += self._add(self._stream, frame)
         return groups
-
-    def _breaks(self, last: Frame, frame: Frame) -> bool:
-        """Whether `frame` does not continue the stream that ended with `last`: another size, a step back in time, or a gap."""
-        step_s, usual_s = frame.media_s - last.media_s, self._step_s
-        self._step_s = max(0.0, step_s)
-        resized = (frame.width, frame.height) != (last.width, last.height)
-        return resized or step_s < 0 or step_s > max(self.settings.gap_s, GAP_INTERVALS * usual_s)
 
     def _take_lost(self, until_s: float) -> list[CanvasGroup]:
         """Count the bytes of packets that never became a picture; without pictures around them they do not matter."""

@@ -18,8 +18,8 @@ import numpy as np
 
 from ov2.canvas import CanvasGroup
 from stream.sources import open_source
+from stream.tokenizer.inputs import new_tokenizer
 from stream.tokenizer.settings import TokenizerSettings
-from stream.tokenizer.tokenizer import Tokenizer
 from trainer.data.shown_group import ShownGroup
 from trainer.errors import DataError
 from trainer.world import World, write_file
@@ -76,7 +76,7 @@ def moment_times(seed: int, spec: CameraSpec) -> list[float]:
 def make_clip(seed: int, settings: TokenizerSettings, spec: CameraSpec) -> Clip:
     """Film `seed`, and run the file through source and tokenizer, peeking at each moment."""
     world = World(seed, duration_s=spec.duration_s)
-    tokenizer = Tokenizer(settings)
+    tokenizer = new_tokenizer(settings)
     groups: list[CanvasGroup] = []
     moments: list[Moment] = []
     waiting = [t for t in moment_times(seed, spec) if t < spec.duration_s]

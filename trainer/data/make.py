@@ -9,14 +9,21 @@ import os
 import threading
 from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor, as_completed
+from dataclasses import replace
 from multiprocessing import get_context, parent_process
 from pathlib import Path
 
+import numpy as np
+
+from stream.tokenizer.sampled_frames import SLOTS
 from stream.tokenizer.settings import TokenizerSettings, settings_from
 from trainer.config import TrainConfig
 from trainer.data.clips import CameraSpec, make_clip, save_clip
 from trainer.errors import DataError, SeedError
 from trainer.world import split_of
+
+STILL_SLOTS = 1
+"""Frames of a group that is a still."""
 
 
 def camera_spec(config: TrainConfig) -> CameraSpec:
@@ -44,19 +51,33 @@ def make_clips(config: TrainConfig, *, workers: int = 1, done: Callable[[int], N
     for seed in (seeds[0], seeds[-1]):
         if split_of(seed) != "train":
             raise SeedError(f"training seed {seed}: expected a seed of the train split, got one of {split_of(seed)}")
-    settings, spec = settings_from(config.tokenizer), camera_spec(config)
+    spec = camera_spec(config)
     missing = [seed for seed in seeds if not clip_path(folder, seed).exists()]
     count = len(seeds) - len(missing)
     if done:
         done(count)
     with ProcessPoolExecutor(workers, mp_context=get_context("spawn"), initializer=_end_with_parent) as pool:
-        futures = {pool.submit(_make_one, seed, settings, spec, folder): seed for seed in missing}
+        futures = {pool.submit(_make_one, seed, clip_settings(config, seed), spec, folder): seed for seed in missing}
         for future in as_completed(futures):
             if error := future.exception():
                 raise DataError(f"clip of seed {futures[future]}: {error}") from error
             count += 1
             if done:
                 done(count)
+
+
+def clip_settings(config: TrainConfig, seed: int) -> TokenizerSettings:
+    """How a clip is tokenized: its input and token rate are drawn by its seed, and so is when within its step a frame is taken: at whole
+    seconds, frames would be worth more than they are."""
+    data, settings, rng = config.data, settings_from(config.tokenizer), np.random.default_rng([seed, 17])
+    names, shares = list(data.inputs), np.array(list(data.inputs.values()))
+    kind = names[int(rng.choice(len(names), p=shares / shares.sum()))]
+    rate = float(rng.choice(data.token_rates)) if data.token_rates else settings.token_rate
+    settings = replace(settings, token_rate=rate)
+    if kind in ("codec", "ippp"):
+        return replace(settings, input=kind)
+    slots = STILL_SLOTS if kind == "stills" else SLOTS
+    return replace(settings, input="frames", canvases_per_group=slots, sample_phase=float(rng.random()))
 
 
 def clip_path(folder: Path, seed: int) -> Path:
