@@ -12,6 +12,7 @@ from tiny_run import LOOK, NAMES, tiny_config
 
 from ov2.encode import encode
 from ov2.model import OV2Model
+from ov2.prompt import num_run_tokens
 from ov2.text import TextTokenizer
 from trainer.config import ScriptCamera, TrainConfig
 from trainer.data.batches import draw_batch
@@ -20,7 +21,7 @@ from trainer.data.drawing import batches_of
 from trainer.data.encoded_clips import FOLDER, EncodedClips, encode_clips
 from trainer.data.filmed_clips import FilmedClips
 from trainer.data.make import camera_spec, make_clips
-from trainer.data.script_clip import ScriptClips, script_clip
+from trainer.data.script_clip import ScriptClips, framed_clip, script_clip
 from trainer.data.token_bank import NUM_PHASES, TokenBank, kinds_of_blocks
 from trainer.errors import DataError
 from trainer.train.loop import train
@@ -145,7 +146,8 @@ def test_a_clip_from_a_script_covers_the_world_without_gaps_and_shows_what_stirs
 
 
 def test_scripts_that_are_held_out_are_never_drawn(encoded: Path, config: TrainConfig) -> None:
-    source = ScriptClips(TokenBank.load(encoded), ScriptCamera(), camera_spec(config), 3)
+    three = replace(config, data=replace(config.data, num_validation=3))
+    source = ScriptClips(TokenBank.load(encoded), three, camera_spec(config))
     held = {source.held_out(index).seed for index in range(source.num_held_out)}
     assert held == {499_999, 499_998, 499_997}
     again = source.held_out(1)
@@ -188,3 +190,33 @@ def test_encoding_ahead_gives_what_serving_encodes(films: FilmedClips, encoded: 
     clip, known = films.held_out(0), EncodedClips(encoded, 1).held_out(0)
     for group, shown in zip(encode(model, clip.groups), known.groups, strict=True):
         assert np.allclose(group.vision_tokens.numpy(), shown.vision_VD, atol=5e-3)
+
+
+@pytest.mark.parametrize("slots", [1, 4])
+def test_frames_from_a_script_are_whole_at_the_rate_and_end_with_the_newest(encoded: Path, slots: int) -> None:
+    bank, world, rng = TokenBank.load(encoded), World(4, duration_s=30.0), np.random.default_rng(0)
+    clip = framed_clip(world, bank, 30.0, slots, 0.4, [7.7, 20.2], rng)
+    per_frame = bank.grid[0] * bank.grid[1]
+    runs = [run for group in clip.groups for run in group.runs]
+    assert {blocks for _, blocks in runs} == {per_frame}
+    tokens = sum(blocks + num_run_tokens(at_s) for at_s, blocks in runs)
+    assert tokens / 30.0 == pytest.approx(30.0, rel=0.08)
+    assert {len(group.runs) for group in clip.groups[:-1]} == {slots}
+    for moment in clip.moments:
+        assert moment.peek is not None
+        assert moment.peek.runs[-1][0] == moment.at_s
+        assert len(moment.peek.runs) <= slots
+        before = [at_s for group in clip.groups[: moment.num_closed] for at_s, _ in group.runs]
+        assert all(at_s <= moment.at_s for at_s in before)
+
+
+def test_scripts_are_read_by_all_inputs_of_the_run(encoded: Path, config: TrainConfig) -> None:
+    mixed = replace(config, data=replace(config.data, inputs={"codec": 1.0, "frames": 1.0, "stills": 1.0}))
+    source, rng = ScriptClips(TokenBank.load(encoded), mixed, camera_spec(config)), np.random.default_rng(2)
+    whole = TokenBank.load(encoded).grid[0] * TokenBank.load(encoded).grid[1]
+    kinds = {
+        tuple(sorted({blocks == whole for _, blocks in group.runs})) for _ in range(12) for group in source.clip(rng).groups
+    }
+    lengths = {len(clip.groups[0].runs) for clip in (source.clip(rng) for _ in range(20))}
+    assert (False, True) in kinds
+    assert {1, 4} <= lengths

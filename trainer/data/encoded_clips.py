@@ -66,10 +66,9 @@ def _encoded(model: OV2Model, clip: Clip) -> ClipOf[ShownGroup]:
     ]
     peeks = iter(shown[len(clip.groups) :])
     moments = tuple(
-        MomentOf[ShownGroup](moment.at_s, moment.num_closed, next(peeks) if moment.peek is not None else None)
-        for moment in clip.moments
+        MomentOf(moment.at_s, moment.num_closed, next(peeks) if moment.peek is not None else None) for moment in clip.moments
     )
-    return ClipOf[ShownGroup](clip.seed, clip.duration_s, tuple(shown[: len(clip.groups)]), moments)
+    return ClipOf(clip.seed, clip.duration_s, tuple(shown[: len(clip.groups)]), moments)
 
 
 def _save(clip: ClipOf[ShownGroup], path: Path) -> None:
@@ -104,10 +103,10 @@ def load_encoded(path: Path) -> ClipOf[ShownGroup]:
             num = int(data["num_groups"])
             peeks = iter(groups[num:])
             moments = tuple(
-                MomentOf[ShownGroup](float(at_s), int(closed), next(peeks) if has else None)
+                MomentOf(float(at_s), int(closed), next(peeks) if has else None)
                 for at_s, closed, has in zip(data["at_s"], data["num_closed"], data["has_peek"], strict=True)
             )
-            return ClipOf[ShownGroup](int(data["seed"]), float(data["duration_s"]), tuple(groups[:num]), moments)
+            return ClipOf(int(data["seed"]), float(data["duration_s"]), tuple(groups[:num]), moments)
     except (OSError, KeyError, ValueError, EOFError) as error:
         raise DataError(f"clip {path}: expected an .npz of vision tokens, got {error}; remove {path.parent.parent}") from error
 

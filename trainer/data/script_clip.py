@@ -9,14 +9,18 @@ Shape letters: F frames, R and C rows and columns of blocks, V blocks of a group
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 
 import numpy as np
 
-from trainer.config import ScriptCamera
+from ov2.prompt import num_run_tokens
+from stream.tokenizer.sampled_frames import LATEST_S, SLOTS
+from trainer.config import ScriptCamera, TrainConfig
 from trainer.data.clip_source import ClipSource, world_of
 from trainer.data.clips import CameraSpec, ClipOf, MomentOf, moment_times
+from trainer.data.make import clip_settings
 from trainer.data.shown_group import ShownGroup
 from trainer.data.token_bank import TokenBank, kinds_of_blocks
 from trainer.train.naming import shows
@@ -37,27 +41,33 @@ FADE = 0.7
 
 
 class ScriptClips(ClipSource[ShownGroup]):
-    """Clips without end: another world each time. Held out are the last seeds that training may use."""
+    """Clips without end: another world each time, read by the inputs that films are read by. Held out are the last seeds that training may
+    use."""
 
     where = "scripts"
 
-    def __init__(self, bank: TokenBank, camera: ScriptCamera, spec: CameraSpec, num_validation: int) -> None:
-        self._bank, self._camera, self._spec, self._num_validation = bank, camera, spec, num_validation
+    def __init__(self, bank: TokenBank, config: TrainConfig, spec: CameraSpec) -> None:
+        self._bank, self._config, self._spec = bank, config, spec
 
     @property
     def num_held_out(self) -> int:
-        return self._num_validation
+        return self._config.data.num_validation
 
     def held_out(self, index: int) -> ClipOf[ShownGroup]:
         seed = TRAIN_SEEDS[-1] - index
         return self._of(seed, np.random.default_rng([seed, HELD_OUT]))
 
     def clip(self, rng: np.random.Generator) -> ClipOf[ShownGroup]:
-        return self._of(int(rng.integers(TRAIN_SEEDS[-1] - self._num_validation)), rng)
+        return self._of(int(rng.integers(TRAIN_SEEDS[-1] - self.num_held_out)), rng)
 
     def _of(self, seed: int, rng: np.random.Generator) -> ClipOf[ShownGroup]:
-        world = world_of(seed, self._spec.duration_s)
-        return script_clip(world, self._bank, self._camera, moment_times(seed, self._spec), rng)
+        """By the input and token rate that a film of the seed would be read by."""
+        world, settings = world_of(seed, self._spec.duration_s), clip_settings(self._config, seed)
+        moments_s = moment_times(seed, self._spec)
+        if settings.input == "frames":
+            slots = settings.canvases_per_group or SLOTS
+            return framed_clip(world, self._bank, settings.token_rate, slots, settings.sample_phase, moments_s, rng)
+        return script_clip(world, self._bank, self._config.scripts, moments_s, rng)
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,7 +85,7 @@ class _Frames:
 
 
 def script_clip(
-    world: World, bank: TokenBank, camera: ScriptCamera, moments_s: list[float], rng: np.random.Generator
+    world: World, bank: TokenBank, camera: ScriptCamera, moments_s: Sequence[float], rng: np.random.Generator
 ) -> ClipOf[ShownGroup]:
     """A clip of the whole world, with a peek at each of the moments."""
     frames = _watch(world, bank.grid, camera, rng)
@@ -89,8 +99,46 @@ def script_clip(
             continue
         start = cuts[num_closed]
         peek = _group(world, bank, camera, frames, start, end, rng) if end > start else None
-        moments.append(MomentOf[ShownGroup](at_s, num_closed, peek))
-    return ClipOf[ShownGroup](world.seed, world.duration_s, tuple(groups), tuple(moments))
+        moments.append(MomentOf(at_s, num_closed, peek))
+    return ClipOf(world.seed, world.duration_s, tuple(groups), tuple(moments))
+
+
+def framed_clip(
+    world: World,
+    bank: TokenBank,
+    token_rate: float,
+    slots: int,
+    phase: float,
+    moments_s: Sequence[float],
+    rng: np.random.Generator,
+) -> ClipOf[ShownGroup]:
+    """A clip of whole frames, `slots` to a group, as many a second as `token_rate` pays for."""
+    per_frame = bank.grid[0] * bank.grid[1] + num_run_tokens(LATEST_S)
+    step_s = per_frame / token_rate
+    times_s = np.arange(phase * step_s, world.duration_s, step_s)
+    steps = list(range(0, len(times_s), slots))
+    groups = [_frames_of(world, bank, times_s[first : first + slots], first * step_s, step_s, rng) for first in steps]
+    moments = []
+    for at_s in moments_s:
+        taken = int(np.searchsorted(times_s, at_s, side="right"))
+        num_closed = taken // slots
+        # as a live peek does, the newest picture takes the last slot that is free
+        open_s = np.append(times_s[num_closed * slots : taken], at_s)
+        moments.append(MomentOf(at_s, num_closed, _frames_of(world, bank, open_s, num_closed * slots * step_s, step_s, rng)))
+    return ClipOf(world.seed, world.duration_s, tuple(groups), tuple(moments))
+
+
+def _frames_of(
+    world: World, bank: TokenBank, times_s: np.ndarray, start_s: float, step_s: float, rng: np.random.Generator
+) -> ShownGroup:
+    rows_columns = np.indices(bank.grid).reshape(2, -1).T
+    vision = [bank.draw(kinds_of_blocks(world, float(at_s), rows_columns, bank.grid), rows_columns, rng) for at_s in times_s]
+    return ShownGroup(
+        runs=tuple((float(at_s), len(rows_columns)) for at_s in times_s),
+        start_s=start_s,
+        end_s=max(start_s + len(times_s) * step_s, float(times_s[-1])),
+        vision_VD=np.concatenate(vision),
+    )
 
 
 def _watch(world: World, grid: tuple[int, int], camera: ScriptCamera, rng: np.random.Generator) -> _Frames:

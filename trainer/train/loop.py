@@ -110,10 +110,9 @@ class _Run:
         if self.is_first:
             encode_clips(self.model, self.films, folder)
         self.accelerator.wait_for_everyone()
-        num_validation = self.config.data.num_validation
         if kind == "tokens":
-            return EncodedClips(folder, num_validation)
-        return ScriptClips(TokenBank.load(folder), self.config.scripts, camera_spec(self.config), num_validation)
+            return EncodedClips(folder, self.config.data.num_validation)
+        return ScriptClips(TokenBank.load(folder), self.config, camera_spec(self.config))
 
     def batches(self, source: AnySource, steps: range) -> Iterator[list[Batch]]:
         """This process's batches of some steps of one stage."""
