@@ -40,6 +40,8 @@ from trainer.train.record import Record
 from trainer.train.validation import validate
 
 STATE = Path("state") / "latest.pt"
+HEADS = "heads.pt"
+"""Beside the checkpoint: a later stage's heads go on from there."""
 LOSSES = ("loss", "naming", "dense")
 """Of answers, of names of blocks, of heads at the ends of runs."""
 Report = Callable[[int, dict[str, float]], None]
@@ -90,10 +92,17 @@ class _Run:
         self.accelerator = Accelerator(kwargs_handlers=[unused])
         precision = precision_of(config.precision, self.accelerator.device, is_compiled=config.compiled)
         self.objective = Objective(model, self.text, with_heads=config.dense_weight > 0, precision=precision)
+        self._take_heads()
         # called for gradients; the objective itself for everything else
         self.wrapped, *self.optimizers = self.accelerator.prepare(self.objective, *make_optimizers(self.objective, config))
         if self.is_first:
             out.mkdir(parents=True, exist_ok=True)
+
+    def _take_heads(self) -> None:
+        """Heads go on where those of the run before ended, if it had any."""
+        before = Path(self.config.init_from).parent / HEADS if self.config.init_from else None
+        if self.objective.heads is not None and before is not None and before.exists():
+            self.objective.heads.load_state_dict(torch.load(before, weights_only=True))
 
     @property
     def is_first(self) -> bool:
@@ -169,6 +178,8 @@ class _Run:
         partial = (self.out / STATE).with_suffix(".partial")
         torch.save(state, partial)
         partial.replace(self.out / STATE)
+        if self.objective.heads is not None:
+            torch.save(self.objective.heads.state_dict(), self.out / HEADS)
 
     def resume(self) -> int:
         """Load the saved state; the step to go on with."""

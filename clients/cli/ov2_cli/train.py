@@ -7,10 +7,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
+
+NUM_STAGES = 4
 
 if TYPE_CHECKING:
     from rich.progress import Progress
@@ -20,6 +23,10 @@ if TYPE_CHECKING:
 
 def train(
     config: Annotated[Path | None, typer.Option(help="Training YAML; the bundled nano run when left out.")] = None,
+    stage: Annotated[
+        str | None, typer.Option(help="Stages of the curriculum instead: N, or A-B one after another, in folders of their own.")
+    ] = None,
+    curriculum: Annotated[Path | None, typer.Option(help="Folder of other YAMLs, stage1.yaml to stage4.yaml.")] = None,
     out: Annotated[Path, typer.Option(help="Folder of the run.")] = Path("runs/nano"),
     make_data: Annotated[bool, typer.Option("--make-data", help="Only make the clips that are still missing.")] = False,
     workers: Annotated[int, typer.Option(help="Processes that make clips.", min=1)] = 2,
@@ -30,10 +37,31 @@ def train(
 ) -> None:
     """Train a checkpoint on the generated camera world, through the tokenizer and prompt of the service."""
     from trainer.config import BUNDLED, load_config
+
+    if stage is None:
+        _run(load_config(config or BUNDLED), out, make_data, workers, processes, resume)
+        return
+    if config is not None:
+        raise typer.BadParameter("expected --config or --stage, got both", param_hint="--stage")
+    for number in _stages(stage):
+        settings, folder = load_config((curriculum or BUNDLED.parent) / f"stage{number}.yaml"), out / f"stage{number}"
+        if number > 1:
+            settings = replace(settings, init_from=str(out / f"stage{number - 1}" / "checkpoint"))
+        _run(settings, folder, make_data, workers, processes, resume and (folder / "state").exists())
+
+
+def _stages(text: str) -> range:
+    """Of "N" or "A-B"."""
+    first, _, last = text.partition("-")
+    if not (first.isdigit() and (last or first).isdigit() and 1 <= int(first) <= int(last or first) <= NUM_STAGES):
+        raise typer.BadParameter(f"expected N or A-B, stages 1 to {NUM_STAGES}, got {text}", param_hint="--stage")
+    return range(int(first), int(last or first) + 1)
+
+
+def _run(settings: TrainConfig, out: Path, make_data: bool, workers: int, processes: int, resume: bool) -> None:
     from trainer.data.make import make_clips
     from trainer.train.processes import run_on, this_process
 
-    settings = load_config(config or BUNDLED)
     process = this_process()
     with process.main_process_first(), _progress() as progress:
         clips = progress.add_task("clips", total=settings.data.num_clips)
