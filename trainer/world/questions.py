@@ -29,6 +29,10 @@ left, or was taken, once and has not come back. A person is named by the coat.
 
 **How many jumps.** Turns of the rope in the latest finished bout, all of it after `since_s`; not asked during a bout.
 
+**Start of a jump.** In a film of the scene "jumpscore" (trainer/world/jumping.py) the jumper is seen from the side. A jump starts at the
+moment the rope hangs behind the legs and begins to rise; it is over when the feet are back on the ground and the rope is behind
+the legs again, which is the start of the next one where no rest follows. A turn whose rope is caught at the shins is no jump.
+
 Nothing is asked within SETTLE_S after an event that changes the answer, and an event counts as seen only when it began at
 least SEEN_S after `since_s` (both in trainer/world/moment.py).
 """

@@ -131,4 +131,4 @@ class Renderer:
 
 def is_still(thing: Thing) -> bool:
     """True for what looks the same in the next frame."""
-    return thing is None or not (thing.moving or thing.rope is not None or thing.bend > 0)
+    return thing is None or not (thing.moving or thing.action == "jump" or thing.bend > 0)
