@@ -17,7 +17,7 @@ from trainer.world.errors import TimeError
 from trainer.world.event import WorldEvent
 from trainer.world.jumping import JumpDirector, jump_film
 from trainer.world.layout import Layout, at_night, layout_of
-from trainer.world.presence_interval import Bout, PresenceInterval
+from trainer.world.presence_interval import ActorKind, Bout, PresenceInterval
 from trainer.world.rope_bout import RopeBout
 from trainer.world.script import Director
 from trainer.world.stage import Switch
@@ -101,6 +101,10 @@ class World:
         """Events with since_s <= t_s <= until_s."""
         low = bisect.bisect_left(self.event_times_s, since_s)
         return self.events[low : bisect.bisect_right(self.event_times_s, until_s)]
+
+    def present_between(self, since_s: float, until_s: float) -> set[tuple[ActorKind, str]]:
+        """Kind and colour of everybody who is here for any part of that time, in view or just outside of it."""
+        return {(stint.kind, stint.colour) for stint in self._stints if stint.start_s <= until_s and stint.end_s >= since_s}
 
     def under_way(self, t_s: float) -> tuple[WorldEvent, ...]:
         """Events that have begun to show but are not complete: a bonnet at the edge, a rope turning."""
