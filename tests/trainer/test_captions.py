@@ -53,7 +53,7 @@ def test_what_is_where_it_is_not_is_half_right() -> None:
 def test_clauses_and_their_times_are_read() -> None:
     assert facts_in("12.3 seconds: A dog came. 14 seconds: the door opened.") == [
         Fact("a dog came", 12.3),
-        Fact("the door opened", 14.0),
+        Fact("the door opened", 14.5),
     ]
     assert facts_in("a parcel at the door; and the  door is open") == [
         Fact("a parcel"),
@@ -61,6 +61,12 @@ def test_clauses_and_their_times_are_read() -> None:
         Fact("the door is open"),
     ]
     assert facts_in(" . ") == []
+
+
+def test_a_whole_second_is_right_for_all_of_it() -> None:
+    told = facts_in("12 seconds: a dog came.")
+    for t_s, right in ((11.9, 0), (12.0, 1), (12.9, 1), (13.1, 0)):
+        assert fact_score(told, facts_in(f"{t_s} seconds: a dog came.")).right == right
 
 
 def test_the_worlds_own_captions_are_all_right() -> None:

@@ -15,6 +15,8 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 TOLERANCE_S = 0.5
+WHOLE_S = 0.5
+"""What a time in whole seconds, rounded down, lies below its middle."""
 PLACES = ("on the left", "on the right", "near the door", "at the door")
 _TIMED = re.compile(r"<?(\d+(?:\.\d+)?) ?(?:s|seconds?)?>?\s*:\s*")
 _END = re.compile(r"[,;]|\.(?!\d)")
@@ -50,7 +52,7 @@ def facts_in(caption: str) -> list[Fact]:
 
 def _facts_of(clause: str) -> Iterator[Fact]:
     timed = _TIMED.match(clause)
-    at_s = float(timed[1]) if timed else None
+    at_s = None if timed is None else float(timed[1]) + (0.0 if "." in timed[1] else WHOLE_S)
     text = " ".join(clause[timed.end() if timed else 0 :].removeprefix("and ").split())
     for place in PLACES:
         if (thing := text.removesuffix(f" {place}")) != text:

@@ -31,7 +31,9 @@ PreciseType = Literal[
     "watch",
 ]
 """Types whose answers have a form of their own (trainer/world/forms.py), and those that test whether one says what was not there."""
-AnyType = QuestionType | PreciseType
+ToldType = Literal["describe", "log"]
+"""Types that are told from the truth, in more than one right wording; the world itself does not ask them (trainer.train.narration)."""
+AnyType = QuestionType | PreciseType | ToldType
 
 VERBS: dict[EventKind, tuple[str, str, str, str]] = {
     "person_arrived": ("did", "the person in {colour}", "arrive", "arrived"),

@@ -14,6 +14,7 @@ from trainer.world.precise_language import BOX_PHRASINGS, DEPTHS, FRONT, LEFT, N
 from trainer.world.present import KINDS
 from trainer.world.question import Question
 from trainer.world.state import ActorState, WorldState
+from trainer.world.world import World
 
 MIDDLE = {"person": 0.60, "car": 0.40, "dog": 0.60}
 """Height over the ground of a point that surely lies on the body, part of the actor's height."""
@@ -53,31 +54,40 @@ def box(moment: Moment) -> Iterator[Question]:
 
 
 def tracks(moment: Moment) -> Iterator[Question]:
-    """Points at every whole second of the session's clock at which each of those asked for is plainly in view, or none of it is."""
-    first, last = math.ceil(moment.since_s + SEEN_S - moment.zero_s), math.floor(moment.t_s - moment.zero_s)
-    seconds = range(first, last + 1)
+    """Of everybody who is the only one of their name since the session began, and of all people together."""
+    seconds = whole_seconds(moment.since_s, moment.t_s, moment.zero_s)
     states = [moment.world.state_at(moment.zero_s + second) for second in seconds]
     actors = {actor.ident: actor for state in states for actor in state.actors}
     for kind, colour in sorted({(actor.kind, actor.colour if actor.kind == "person" else "") for actor in actors.values()}):
         several = [ident for ident, actor in actors.items() if actor.kind == kind and colour in ("", actor.colour)]
         if len(several) == 1:
-            yield from _tracks(moment, named(actors[several[0]]), kind, several, seconds, states)
+            yield from _tracks(moment, named(actors[several[0]]), kind, several)
     people = [ident for ident, actor in actors.items() if actor.kind == "person"]
     if len(people) > 1:
-        yield from _tracks(moment, "the people", "people", people, seconds, states)
+        yield from _tracks(moment, "the people", "people", people)
 
 
-def _tracks(
-    moment: Moment, who: str, family: str, idents: Sequence[int], seconds: Sequence[int], states: Sequence[WorldState]
-) -> Iterator[Question]:
-    frames = [
-        (second, seen) for second, state in zip(seconds, states, strict=True) if (seen := seen_in(state, idents)) is not None
-    ]
-    shown = [second for second, points in frames if points]
-    if TRACK_FRAMES[0] <= len(shown) <= TRACK_FRAMES[1]:
-        about = [moment.zero_s + second for second in shown]
-        text, answer = TRACK.format(who=who), forms.tracks([*frames], who)
+def _tracks(moment: Moment, who: str, family: str, idents: Sequence[int]) -> Iterator[Question]:
+    frames = track_frames(moment.world, idents, moment.since_s, moment.t_s, moment.zero_s)
+    about = [moment.zero_s + second for second, points in frames if points]
+    if TRACK_FRAMES[0] <= len(about) <= TRACK_FRAMES[1]:
+        text, answer = TRACK.format(who=who), forms.tracks(frames, who)
         yield moment.draft("tracks", text, answer, family=family, about=about, idents=tuple(idents))
+
+
+def whole_seconds(since_s: float, until_s: float, zero_s: float) -> range:
+    """Of a session's clock, which counts from `zero_s`: those of which it has seen the picture."""
+    return range(math.ceil(since_s + SEEN_S - zero_s), math.floor(until_s - zero_s) + 1)
+
+
+def track_frames(
+    world: World, idents: Sequence[int], since_s: float, until_s: float, zero_s: float
+) -> list[tuple[float, dict[int, tuple[float, float]]]]:
+    """Whole seconds of the session's clock, and the points of those of `idents` that are there, by their numbers in it. Seconds at which
+    one of them is there but not plainly in view are left out."""
+    seconds = whole_seconds(since_s, until_s, zero_s)
+    frames = ((float(second), seen_in(world.state_at(zero_s + second), idents)) for second in seconds)
+    return [(second, points) for second, points in frames if points is not None]
 
 
 def seen_in(state: WorldState, idents: Sequence[int]) -> dict[int, tuple[float, float]] | None:

@@ -11,11 +11,17 @@ from typing import TYPE_CHECKING, Annotated, Any, cast, get_args
 
 import typer
 
+from ov2_cli.evaluate_benchmarks import HELP, benchmark
+
 if TYPE_CHECKING:
     from trainer.evaluate.answers import Scores
 
 app = typer.Typer(help="Score a checkpoint through the live path.", no_args_is_help=True)
 InputName = Annotated[str, typer.Option("--input", help="What the model is shown of a film: codec.")]
+
+
+for name in HELP:
+    app.command(name=name)(benchmark(name))
 
 
 @app.callback()
