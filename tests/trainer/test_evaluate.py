@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import dataclasses
+from itertools import count
+
 import numpy as np
 import pytest
 
@@ -16,6 +19,9 @@ def test_seeds_outside_the_test_split_are_refused(seeds: str) -> None:
         seed_range(seeds)
 
 
+seeds = count(900_000)
+
+
 def asked(
     answer: str,
     said: str,
@@ -28,7 +34,7 @@ def asked(
     question = Question(
         at_s=5.0, type=kind, text="What?", answer=answer, about=(5.0,), family=family, choices=choices, exact_s=exact_s
     )
-    return Asked(900_000, question, said, check(question, said), np.zeros((1, 28, 28, 3), np.uint8), num_tokens=70)
+    return Asked(next(seeds), question, said, check(question, said), np.zeros((1, 28, 28, 3), np.uint8), num_tokens=70)
 
 
 def test_scores_compare_with_the_best_constant_answer() -> None:
@@ -56,17 +62,20 @@ def test_which_of_two_is_a_coin_though_no_single_answer_is_right_half_of_the_tim
 
 
 def test_chance_knows_the_other_answers_but_not_its_own() -> None:
-    assert chance_of([asked(str(k), "").question for k in range(5)]) == 0.0
-    assert chance_of([asked(answer, "").question for answer in ("2", "2", "2", "5")]) == 0.75
+    assert chance_of([asked(str(k), "") for k in range(5)]) == 0.0
+    several = [asked(answer, "") for answer in ("2", "2", "2", "5")]
+    assert chance_of(several) == 0.75
+    assert chance_of([dataclasses.replace(item, seed=900_000) for item in several]) == 0.0  # of one film, that nobody has seen
 
 
 def test_chance_of_the_worlds_own_questions_is_at_least_that_of_its_choices() -> None:
-    questions = []
+    items = []
     for seed in range(900_000, 900_030):
         rng = np.random.default_rng(seed)
-        questions += questions_at(World(seed, duration_s=40.0), 35.0, rng=rng, num=3, types=["order"])
-    assert len(questions) > 40
-    assert 0.5 <= chance_of(questions) < 0.62
+        questions = questions_at(World(seed, duration_s=40.0), 35.0, rng=rng, num=3, types=["order"])
+        items += [Asked(seed, question, "", False, np.zeros((1, 28, 28, 3), np.uint8)) for question in questions]
+    assert len(items) > 40
+    assert 0.5 <= chance_of(items) < 0.62
 
 
 def test_when_in_tenths_is_right_within_half_a_second_and_the_whole_second_is_told_beside_it() -> None:

@@ -130,27 +130,27 @@ def score(asked: Iterable[Asked]) -> Scores:
         items = by_type[name]
         commonest = Counter(item.question.answer for item in items).most_common(1)[0][1]
         accuracy = sum(item.correct for item in items) / len(items)
-        scores[name] = TypeScore(accuracy, commonest / len(items), len(items), chance_of([item.question for item in items]))
+        scores[name] = TypeScore(accuracy, commonest / len(items), len(items), chance_of(items))
     return Scores(everything, scores)
 
 
-def chance_of(questions: Sequence[Question]) -> float:
-    """Share right for somebody who knows the test but sees no picture: to each question the commonest answer to the others of its family, or
-    a draw from the answers that it allows, whichever is better in that family. "Which came first, A or B?" is a coin, though no single
-    answer is right half of the time."""
-    families: dict[str, list[Question]] = defaultdict(list)
-    for question in questions:
-        families[question.family].append(question)
+def chance_of(items: Sequence[Asked]) -> float:
+    """Share right for somebody who knows the test but sees no picture: to each question the commonest answer to those of its family about
+    other films, or a draw from the answers that it allows, whichever is better in that family. "Which came first, A or B?" is a coin,
+    though no single answer is right half of the time."""
+    families: dict[str, list[Asked]] = defaultdict(list)
+    for item in items:
+        families[item.question.family].append(item)
     right = 0.0
     for several in families.values():
-        drawn = sum(1 / len(question.choices) for question in several if question.choices)
-        right += max(drawn, sum(question.answer == _guess(question, several) for question in several))
-    return right / len(questions)
+        drawn = sum(1 / len(item.question.choices) for item in several if item.question.choices)
+        right += max(drawn, sum(item.question.answer == _guess(item, several) for item in several))
+    return right / len(items)
 
 
-def _guess(question: Question, several: Sequence[Question]) -> str | None:
-    """The commonest answer to the others."""
-    others = Counter(other.answer for other in several if other is not question)
+def _guess(item: Asked, several: Sequence[Asked]) -> str | None:
+    """The commonest answer about other films."""
+    others = Counter(other.question.answer for other in several if other.seed != item.seed)
     return others.most_common(1)[0][0] if others else None
 
 

@@ -3,7 +3,7 @@
 In: a benchmark, its questions and answers. Out: the closing object of `ov2 eval NAME --json`.
 
 Metrics are means over questions; those of facts are of their sums. Chance is what a constant answer scores: to each question of a family
-(intervals of the dog, places of cars) that answer to its other questions which does best on them, or a draw from the answers it allows.
+(intervals of the dog, places of cars) that true answer about other films which does best on them, or a draw from the answers it allows.
 """
 
 from __future__ import annotations
@@ -74,13 +74,15 @@ def _constants(truths: Iterable[str]) -> list[str]:
 def _chosen(
     several: Sequence[Answered], constants: Sequence[str], tried: Sequence[Sequence[Metrics]], rows: Sequence[int]
 ) -> dict[int, Metrics]:
-    """A family's constants: for each question the best of those that are true of another one, by their scores on the others."""
+    """A family's constants: for each question the best of those that are true of another film, by their scores on other films."""
     scores_NC = np.array([[metrics["score"] for metrics in row] for row in tried])
-    truths = Counter(one.question.answer for one in several)
+    seeds_N = np.array([one.seed for one in several])
     chosen: dict[int, Metrics] = {}
     for index, (row, one) in enumerate(zip(rows, several, strict=True)):
-        known = [c for c, answer in enumerate(constants) if truths[answer] > (answer == one.question.answer)]
-        others_C = scores_NC.sum(axis=0) - scores_NC[index]
+        others_N = seeds_N != one.seed
+        truths = {other.question.answer for other in several if other.seed != one.seed}
+        known = [c for c, answer in enumerate(constants) if answer in truths]
+        others_C = scores_NC[others_N].sum(axis=0)
         best = max(known, key=lambda c: others_C[c], default=None)
         chosen[row] = _nothing(tried[index][0]) if best is None else tried[index][best]
     drawn = [1 / len(one.question.choices) for one in several if one.question.choices]

@@ -20,6 +20,8 @@ FILM_S = (30.0, 60.0)
 FILM_FPS = (15, 20, 24, 25, 30)
 NUM_JUMPS = (5, 30)
 BOUT_JUMPS = (2, 12)
+TEMPO_S = (0.5, 1.0)
+"""Mean period of a film's turns; a bout and each turn differ from it, within `PERIOD_S`."""
 PAUSE_LEAST_S = 0.8
 FIRST_S, LAST_S = (0.8, 3.0), 1.0
 """The first jump starts about then; after the last one the film goes on for so long at least."""
@@ -96,12 +98,12 @@ class JumpDirector(Stage):
 
     def _planned(self, room_s: float) -> list[list[tuple[float, float]]]:
         """Periods and falls of each bout's turns, as many as were drawn or as fit into `room_s`, at least the fewest of a film."""
-        num, tempo_s = int(self.rng.integers(NUM_JUMPS[0], NUM_JUMPS[1] + 1)), float(self.rng.uniform(*PERIOD_S))
+        num, tempo_s = int(self.rng.integers(NUM_JUMPS[0], NUM_JUMPS[1] + 1)), float(self.rng.uniform(*TEMPO_S))
         planned: list[list[tuple[float, float]]] = []
         while num:
             many = min(num, int(self.rng.integers(BOUT_JUMPS[0], BOUT_JUMPS[1] + 1)))
-            mean_s = tempo_s * float(self.rng.uniform(0.85, 1.15))
-            turns = [(float(np.clip(mean_s * self.rng.normal(1.0, 0.06), *PERIOD_S)), 0.0) for _ in range(many)]
+            mean_s = tempo_s * float(self.rng.uniform(0.9, 1.1))
+            turns = [(float(np.clip(mean_s * self.rng.normal(1.0, 0.05), *PERIOD_S)), 0.0) for _ in range(many)]
             if self.rng.random() < TRIPS:
                 turns.append((float(np.clip(mean_s, *PERIOD_S)), float(self.rng.uniform(0.4, 0.9))))
             if planned and sum(map(_span_s, [*planned, turns])) + PAUSE_LEAST_S * len(planned) > room_s:
