@@ -125,6 +125,7 @@ def test_true_points_told_in_their_form_score_one(seed: int) -> None:
         ('coords = "2 0 7 8; 1 0 5 6', {1.0: {0: (5, 6)}, 2.0: {0: (7, 8)}}),
         ('coords="1 0 5.7 6.2 0 9 9"', {1.0: {0: (5, 6)}}),
         ('coords="1 0 5 6; oh 0 7 8; 3 0 2000 5; 4 0 5; 5 0 1 1"', {1.0: {0: (5, 6)}, 5.0: {0: (1, 1)}}),
+        ('coords="1\t2 0 5 6; 3.0 \t3 0 7 8"', {1.0: {2: (0, 5)}, 3.0: {3: (0, 7)}}),  # a tab is a space as well
         ("the dog ran", {}),
     ],
 )

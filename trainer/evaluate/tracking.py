@@ -23,7 +23,7 @@ Point = tuple[float, float]
 Tracks = dict[float, dict[int, Point]]
 """Seconds -> number of an object -> x and y, in [0, 1000]."""
 _COORDS = re.compile(r"""coords\s*=\s*['"]([^'"]*)(?:['"]|$)""")
-_FRAME = re.compile(r"\s*(\d+(?:\.\d+)?)\s+([\d.\s]+)")
+_FRAME = re.compile(r"(?:^|[\t:,;])\s*(\d+(?:\.\d+)?)\s+([\d.\s]+?)(?=[\t:,;]|$)")
 _POINT = re.compile(r"(\d+)(?:\.\d+)?\s+(\d{1,4})(?:\.\d+)?\s+(\d{1,4})(?:\.\d+)?")
 
 
@@ -49,12 +49,11 @@ def tracks_in(answer: str) -> Tracks:
     """Tracks that an answer tells; what does not follow the form is left out, and of an object told twice in a frame the second."""
     tracks: Tracks = {}
     for coords in _COORDS.findall(answer):
-        for part in re.split(r"[\t:,;]", coords):
-            if frame := _FRAME.fullmatch(part):
-                points = tracks.setdefault(float(frame[1]), {})
-                for ident, x, y in _POINT.findall(frame[2]):
-                    if int(x) <= SCALE and int(y) <= SCALE:
-                        points.setdefault(int(ident), (float(x), float(y)))
+        for t_s, told in _FRAME.findall(coords):
+            points = tracks.setdefault(float(t_s), {})
+            for ident, x, y in _POINT.findall(told):
+                if int(x) <= SCALE and int(y) <= SCALE:
+                    points.setdefault(int(ident), (float(x), float(y)))
     return {t_s: tracks[t_s] for t_s in sorted(tracks) if tracks[t_s]}
 
 
