@@ -1,6 +1,6 @@
 """Scores through the live path: questions asked of a rolling session while a world camera streams into it.
 
-In: a model and test seeds. Out: a `Scores`: exact answers per question type, beside the best constant answer of that type.
+In: a model and test seeds. Out: a `Scores`: exact answers per question type, beside the best constant answer of that type, and chance.
 
 Nothing is batched or looked up: packets of a filmed world pass source, evidence, tokenizer and session in stream order, and a question is
 asked at its moment, on a branch over the window and a peek at the open group, as the service does.
@@ -8,28 +8,22 @@ asked at its moment, on a branch over the window and a peek at the open group, a
 
 from __future__ import annotations
 
-import tempfile
+import re
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Sequence
-from concurrent.futures import ProcessPoolExecutor, as_completed
 from dataclasses import dataclass
-from multiprocessing import get_context
-from pathlib import Path
+from functools import partial
 from typing import Literal, get_args
 
 import numpy as np
-import torch
 
-from ov2.canvas import CanvasGroup
 from ov2.model import OV2Model
-from ov2.session import Session
 from ov2.weights import WeightType
-from stream.sources import open_source
-from stream.tokenizer.settings import settings_from
-from stream.tokenizer.tokenizer import Tokenizer
 from trainer.data.clips import CameraSpec, moment_times
 from trainer.errors import SeedError
-from trainer.world import Question, World, check, questions_at, seconds_off, split_of, write_file
+from trainer.evaluate.inputs import check_input
+from trainer.evaluate.live import TypeTurn, over_seeds, views
+from trainer.world import Question, World, check, seconds_off, split_of
 from trainer.world.language import QuestionType
 
 QUESTION_TYPES: tuple[QuestionType, ...] = get_args(QuestionType)
@@ -39,22 +33,26 @@ MAX_ANSWER_TOKENS = 24
 
 @dataclass(frozen=True, slots=True)
 class Asked:
-    """One question of the test, as it was answered. `canvases` are the pictures of the last group it could see."""
+    """One question of the test, as it was answered. `canvases` are the pictures of the last group it could see, `num_tokens` the LLM tokens
+    of its film so far."""
 
     seed: int
     question: Question
     answer: str
     correct: bool
     canvases: np.ndarray
+    num_tokens: int = 0
 
 
 @dataclass(frozen=True, slots=True)
 class TypeScore:
-    """Score of one question type. `constant_baseline`: share right for the best single answer given to every question."""
+    """Score of one question type. `constant_baseline`: share right for the best single answer given to every question; `chance`: what one
+    who sees no picture would get right, each family of questions by itself (`chance_of`)."""
 
     accuracy: float
     constant_baseline: float
     num: int
+    chance: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,17 +80,40 @@ class Scores:
         offs = [seconds_off(a.question, a.answer) for a in self.asked if a.question.type == "when"]
         return float(np.mean([off is not None and off <= 1 for off in offs])) if offs else 0.0
 
+    @property
+    def chance(self) -> float:
+        return sum(s.chance * s.num for s in self.by_type.values()) / max(1, len(self.asked))
+
+    @property
+    def when_exact_second(self) -> float:
+        """Of the `when` answers, those whose whole second is right, in tenths or not."""
+        told = [(a.question.answer, a.answer) for a in self.asked if a.question.type == "when"]
+        seconds = [[re.findall(r"\d+", text)[:1] for text in pair] for pair in told]
+        return float(np.mean([bool(given) and given == right for right, given in seconds])) if seconds else 0.0
+
+    @property
+    def llm_tokens(self) -> float:
+        """Of a film until its last question, mean over films."""
+        films: dict[int, int] = {}
+        for item in self.asked:
+            films[item.seed] = max(item.num_tokens, films.get(item.seed, 0))
+        return float(np.mean([*films.values()])) if films else 0.0
+
     def as_json(self) -> dict[str, object]:
         """The closing object of `ov2 eval answers --json`."""
         types = {
-            name: {"accuracy": s.accuracy, "constant_baseline": s.constant_baseline, "num": s.num}
+            name: {"accuracy": s.accuracy, "constant_baseline": s.constant_baseline, "num": s.num, "chance": s.chance}
             for name, s in self.by_type.items()
         }
         return {
+            "score": self.accuracy,
+            "chance": self.chance,
+            "llm_tokens": self.llm_tokens,
             "accuracy": self.accuracy,
             "constant_baseline": self.constant_baseline,
             "mean_gain_over_constant": self.mean_gain,
             "when_within_1s": self.when_within_1s,
+            "when_exact_second": self.when_exact_second,
             "num_questions": len(self.asked),
             "by_type": types,
         }
@@ -108,61 +129,44 @@ def score(asked: Iterable[Asked]) -> Scores:
     for name in sorted(by_type):
         items = by_type[name]
         commonest = Counter(item.question.answer for item in items).most_common(1)[0][1]
-        scores[name] = TypeScore(sum(i.correct for i in items) / len(items), commonest / len(items), len(items))
+        accuracy = sum(item.correct for item in items) / len(items)
+        scores[name] = TypeScore(accuracy, commonest / len(items), len(items), chance_of(items))
     return Scores(everything, scores)
 
 
-def ask_seed(model: OV2Model, seed: int, spec: CameraSpec | None = None) -> list[Asked]:
+def chance_of(items: Sequence[Asked]) -> float:
+    """Share right for somebody who knows the test but sees no picture: to each question the commonest answer to those of its family about
+    other films, or a draw from the answers that it allows, whichever is better in that family. "Which came first, A or B?" is a coin,
+    though no single answer is right half of the time."""
+    families: dict[str, list[Asked]] = defaultdict(list)
+    for item in items:
+        families[item.question.family].append(item)
+    right = 0.0
+    for several in families.values():
+        drawn = sum(1 / len(item.question.choices) for item in several if item.question.choices)
+        right += max(drawn, sum(item.question.answer == _guess(item, several) for item in several))
+    return right / len(items)
+
+
+def _guess(item: Asked, several: Sequence[Asked]) -> str | None:
+    """The commonest answer about other films."""
+    others = Counter(other.question.answer for other in several if other.seed != item.seed)
+    return others.most_common(1)[0][0] if others else None
+
+
+def ask_seed(model: OV2Model, seed: int, spec: CameraSpec | None = None, *, input_name: str = "codec") -> list[Asked]:
     """Stream one seed through a session, and ask about it at every moment."""
     spec = spec or CameraSpec()
     world = World(seed, duration_s=spec.duration_s)
-    tokenizer = Tokenizer(settings_from(model.stream_settings.get("tokenizer", {})))
-    session = Session(model)
-    waiting = moment_times(seed, spec)
-    turn = _TypeTurn(np.random.default_rng([seed, 13]))
+    turn = TypeTurn(QUESTION_TYPES, QUESTIONS_PER_MOMENT, np.random.default_rng([seed, 13]))
     asked: list[Asked] = []
-    last: CanvasGroup | None = None
-    with tempfile.TemporaryDirectory(prefix="ov2-eval-") as folder:
-        path = Path(folder) / "camera.mp4"
-        write_file(world, path, width=spec.width, height=spec.height, fps=spec.fps, camera=spec.camera)
-        with open_source(str(path)) as packets:
-            for packet in packets:
-                while waiting and packet.pts_s > waiting[0]:
-                    peek = tokenizer.peek()
-                    now = turn.questions(world, waiting.pop(0), session)
-                    asked.extend(_ask(session, seed, question, peek, last) for question in now)
-                for group in tokenizer.push(packet):
-                    session.append(group)
-                    last = group
+    for view in views(model, world, spec, moment_times(seed, spec), input_name=input_name):
+        since_s = view.session.window[0] if view.session.window else 0.0
+        for question in turn.questions(world, view.at_s, since_s=since_s, zero_s=view.session.zero_s):
+            answer = view.ask(question.text, MAX_ANSWER_TOKENS)
+            canvases = view.shown.canvases if view.shown is not None else np.zeros((1, 28, 28, 3), dtype=np.uint8)
+            asked.append(Asked(seed, question, answer, check(question, answer), canvases, view.num_tokens))
     return asked
-
-
-class _TypeTurn:
-    """Chooses question types in turn, so that every type is asked about equally often."""
-
-    def __init__(self, rng: np.random.Generator) -> None:
-        self.rng = rng
-        self.counts: Counter[str] = Counter()
-
-    def questions(self, world: World, at_s: float, session: Session) -> list[Question]:
-        """The next questions at a moment: the least asked types that have an answer now."""
-        since_s = session.window[0] if session.window else 0.0
-        order = sorted(QUESTION_TYPES, key=lambda name: (self.counts[name], self.rng.random()))
-        found: list[Question] = []
-        for name in order:
-            if len(found) == QUESTIONS_PER_MOMENT:
-                break
-            drawn = questions_at(world, at_s, since_s=since_s, rng=self.rng, num=1, types=[name], zero_s=session.zero_s)
-            self.counts.update(question.type for question in drawn)
-            found.extend(drawn)
-        return found
-
-
-def _ask(session: Session, seed: int, question: Question, peek: CanvasGroup | None, last: CanvasGroup | None) -> Asked:
-    answer = "".join(session.ask(question.text, peek=peek, max_tokens=MAX_ANSWER_TOKENS)).strip()
-    shown = peek or last
-    canvases = shown.canvases if shown is not None else np.zeros((1, 28, 28, 3), dtype=np.uint8)
-    return Asked(seed, question, answer, check(question, answer), canvases)
 
 
 def ask_seeds(
@@ -171,30 +175,15 @@ def ask_seeds(
     *,
     weights: WeightType = "model",
     workers: int = 1,
+    input_name: str = "codec",
     done: Callable[[int], None] = lambda count: None,
 ) -> Scores:
-    """Ask about many seeds, each in a session of its own, on several processes; `done(count)` is called as seeds are finished."""
-    asked: dict[int, list[Asked]] = {}
-    context = get_context("spawn")
-    with ProcessPoolExecutor(workers, mp_context=context, initializer=_load, initargs=(model, weights)) as pool:
-        futures = {pool.submit(_ask_loaded, seed): seed for seed in seeds}
-        for future in as_completed(futures):
-            asked[futures[future]] = future.result()
-            done(len(asked))
-    return score(item for seed in sorted(asked) for item in asked[seed])
+    """Ask about many seeds, each in a session of its own, on several processes; `done(count)` is called as seeds are finished.
 
-
-_loaded: list[OV2Model] = []
-"""The model of a worker process."""
-
-
-def _load(model: str, weights: WeightType) -> None:
-    torch.set_num_threads(1)
-    _loaded.append(OV2Model.from_pretrained(model, weights=weights))
-
-
-def _ask_loaded(seed: int) -> list[Asked]:
-    return ask_seed(_loaded[0], seed)
+    Raises ConfigError for an unknown input."""
+    check_input(input_name)
+    job = partial(ask_seed, input_name=input_name)
+    return score(item for asked in over_seeds(job, model, seeds, weights=weights, workers=workers, done=done) for item in asked)
 
 
 def seed_range(text: str, split: Literal["train", "test"] = "test") -> range:

@@ -133,7 +133,8 @@ def draw_lessons(
     weights = np.array([stage.types[name] for name in names], dtype=np.float64)
     drawn = rng.choice(len(names), size=stage.questions, p=weights / weights.sum())
     drafts: dict[str, list[Question]] = defaultdict(list)
-    for draft in drafts_at(world, at_s, since_s=since_s, zero_s=zero_s, rng=rng):
+    asked = [name for name in names if name not in TOLD_TYPES]
+    for draft in drafts_at(world, at_s, since_s=since_s, zero_s=zero_s, rng=rng, types=asked):
         drafts[draft.type].append(draft)
     lessons: dict[str, Lesson] = {}
     for name in (names[i] for i in drawn):

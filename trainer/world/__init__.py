@@ -7,6 +7,7 @@ from trainer.world.camera import CAMERAS, CameraProfile, camera_profile
 from trainer.world.camera_process import CameraProcess
 from trainer.world.errors import CameraError, PublishError, SeedError, TimeError, WorldError
 from trainer.world.event import WorldEvent
+from trainer.world.jumping import jump_film
 from trainer.world.language import all_sentences, caption
 from trainer.world.publisher import Published, publish
 from trainer.world.question import Question, check, seconds_off
@@ -14,7 +15,7 @@ from trainer.world.questions import questions_at
 from trainer.world.render import Renderer
 from trainer.world.seeds import TEST_SEEDS, TRAIN_SEEDS, split_of
 from trainer.world.state import ActorState, WorldState
-from trainer.world.world import World
+from trainer.world.world import Scene, World
 from trainer.world.writer import write_file
 
 __all__ = [
@@ -29,6 +30,7 @@ __all__ = [
     "Published",
     "Question",
     "Renderer",
+    "Scene",
     "SeedError",
     "TimeError",
     "World",
@@ -39,6 +41,7 @@ __all__ = [
     "camera_profile",
     "caption",
     "check",
+    "jump_film",
     "publish",
     "questions_at",
     "seconds_off",

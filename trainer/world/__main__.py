@@ -11,7 +11,7 @@ from typing import Annotated
 
 import typer
 
-from trainer.world import CAMERAS, Renderer, World, WorldError, caption, write_file
+from trainer.world import CAMERAS, Renderer, Scene, World, WorldError, caption, write_file
 from trainer.world import publish as publish_world
 from trainer.world.activity import active_intervals, save_activity
 
@@ -26,6 +26,7 @@ Seconds = Annotated[float, typer.Option(help="how long")]
 Duty = Annotated[
     float | None, typer.Option(min=0, max=100, help="percent of the time that something happens; default: a busy yard")
 ]
+Told = Annotated[Scene, typer.Option("--scene", help="a yard, or a JumpScore film: somebody jumps rope")]
 Night = Annotated[bool, typer.Option("--night", help="the same yard in the dark, with a noisy sensor")]
 
 
@@ -66,12 +67,13 @@ def write(
     camera: Camera = "default",
     duty: Duty = None,
     night: Night = False,
+    scene: Told = "yard",
     truth: Annotated[
         bool, typer.Option("--truth", help="also write when something happens, beside the film, as .json")
     ] = False,
 ) -> None:
     """Write a video file."""
-    world = World(seed, duration_s=start_s + seconds, duty=_share(duty), night=night)
+    world = World(seed, duration_s=start_s + seconds, duty=_share(duty), night=night, scene=scene)
     write_file(world, path, fps=fps, width=width, height=height, camera=camera, start_s=start_s)
     typer.echo(str(path))
     if truth:
@@ -86,20 +88,24 @@ def picture(
     at_s: Annotated[float, typer.Option(help="world second")] = 10.0,
     width: Size = 640,
     height: Size = 360,
+    scene: Told = "yard",
 ) -> None:
     """Save one picture and say what it shows."""
     from PIL import Image
 
-    world = World(seed, duration_s=at_s + 1.0)
+    world = World(seed, duration_s=at_s + 1.0, scene=scene)
     Image.fromarray(Renderer(world, width=width, height=height).frame(at_s)).save(path)
     typer.echo(caption(world.state_at(at_s), world.layout.door_x))
 
 
 @app.command()
-def story(seed: Seed = 900_000, seconds: Seconds = 60.0) -> None:
+def story(seed: Seed = 900_000, seconds: Seconds = 60.0, scene: Told = "yard") -> None:
     """Tell what happens: seconds and sentences."""
-    for event in World(seed, duration_s=seconds).events:
-        typer.echo(f"{event.t_s:8.2f}  {event.sentence}")
+    world = World(seed, duration_s=seconds, scene=scene)
+    told = [(event.t_s, event.sentence) for event in world.events]
+    told += [(t_s, "a jump starts") for t_s in world.jump_starts_s]
+    for t_s, sentence in sorted(told):
+        typer.echo(f"{t_s:8.2f}  {sentence}")
 
 
 def _share(percent: float | None) -> float | None:

@@ -11,12 +11,29 @@ from typing import Literal
 
 from trainer.world.event import SENTENCES, EventKind
 from trainer.world.layout import COLOURS
+from trainer.world.precise_language import precise_sentences
 from trainer.world.presence_interval import ActorKind
 from trainer.world.state import ActorState, WorldState
 
 Place = Literal["left", "right", "near the door"]
 PLACES: tuple[Place, ...] = ("left", "right", "near the door")
 QuestionType = Literal["presence", "colour", "count", "last_event", "order", "when", "where", "still_there", "jumps"]
+PreciseType = Literal[
+    "when_tenths",
+    "interval",
+    "jump_starts",
+    "point",
+    "box",
+    "tracks",
+    "relation",
+    "depth_order",
+    "not_seen",
+    "watch",
+]
+"""Types whose answers have a form of their own (trainer/world/forms.py), and those that test whether one says what was not there."""
+ToldType = Literal["describe", "log"]
+"""Types that are told from the truth, in more than one right wording; the world itself does not ask them (trainer.train.narration)."""
+AnyType = QuestionType | PreciseType | ToldType
 
 VERBS: dict[EventKind, tuple[str, str, str, str]] = {
     "person_arrived": ("did", "the person in {colour}", "arrive", "arrived"),
@@ -108,7 +125,8 @@ def _described(actor: ActorState, door_x: float) -> str:
 
 
 def all_sentences() -> Iterator[str]:
-    """Every event sentence, question and answer, and captions that hold every phrase; the same list every time."""
+    """Every event sentence, question and answer, and captions that hold every phrase; of precise questions every word. The same list every
+    time."""
     keys = [(kind, colour) for kind in VERBS for colour in (COLOURS if kind.startswith("person") else ("",))]
     people = [f"the person in {colour}" for colour in COLOURS]
     for kind, colour in keys:
@@ -138,3 +156,4 @@ def all_sentences() -> Iterator[str]:
         yield f"a person in {coat} {where}, a {other} car on the left, the door is open, the lamp is on"
         yield f"a {other} car on the right, a dog {where}, a parcel at the door, the door is closed, the lamp is off"
     yield f"{NOTHING}, the door is closed, the lamp is off"
+    yield from precise_sentences()

@@ -12,7 +12,7 @@ import numpy as np
 
 from trainer.world import layout as place
 from trainer.world.event import EventKind, WorldEvent
-from trainer.world.language import PHRASINGS, QuestionType
+from trainer.world.language import PHRASINGS, AnyType, QuestionType
 from trainer.world.presence_interval import ActorKind
 from trainer.world.question import Question
 from trainer.world.state import PARCEL_SIZE, ActorState, Box, WorldState
@@ -50,22 +50,35 @@ class Moment:
 
     def draft(
         self,
-        kind: QuestionType,
+        kind: AnyType,
         text: str,
         answer: str,
         *,
         family: str,
         about: Iterable[float] = (),
         choices: tuple[str, ...] | None = None,
+        idents: tuple[int, ...] = (),
+        exact_s: float | None = None,
     ) -> Question:
         """A question asked now; its evidence is now, too, unless `about` says otherwise."""
-        seconds = tuple(about) or (self.t_s,)
-        return Question(at_s=self.t_s, type=kind, text=text, answer=answer, about=seconds, choices=choices, family=family)
+        return Question(
+            at_s=self.t_s,
+            type=kind,
+            text=text,
+            answer=answer,
+            about=tuple(about) or (self.t_s,),
+            choices=choices,
+            family=family,
+            idents=idents,
+            exact_s=exact_s,
+        )
 
     def phrase(self, kind: QuestionType, **words: str) -> str:
         """One of the type's phrasings, filled in."""
-        forms = PHRASINGS[kind]
-        return forms[int(self.rng.integers(len(forms)))].format(**words)
+        return self.one_of(PHRASINGS[kind]).format(**words)
+
+    def one_of(self, forms: tuple[str, ...]) -> str:
+        return forms[int(self.rng.integers(len(forms)))]
 
     def kind_is_clear(self, kind: ActorKind) -> bool:
         """Everyone of the kind is wholly in view, none is largely hidden, none has just come or gone."""

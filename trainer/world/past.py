@@ -29,14 +29,14 @@ def last_event(moment: Moment) -> Iterator[Question]:
         yield moment.draft("last_event", moment.phrase("last_event"), last.sentence, family="any", about=(last.t_s,))
 
 
-def _unique(moment: Moment) -> list[WorldEvent]:
+def only_ones(moment: Moment) -> list[WorldEvent]:
     """Events whose like happened exactly once since the session began, and is not about to happen again."""
     keys = [key_of(event) for event in (*moment.recent, *moment.coming)]
     return [event for event in moment.seen if keys.count(key_of(event)) == 1]
 
 
 def order(moment: Moment) -> Iterator[Question]:
-    events = _unique(moment)
+    events = only_ones(moment)
     for index, first in enumerate(events):
         for second in events[index + 1 :]:
             if second.start_s - first.t_s > APART_S:
@@ -72,8 +72,7 @@ def _name(event: WorldEvent) -> str:
 
 
 def when(moment: Moment) -> Iterator[Question]:
-    unique = {key_of(event) for event in _unique(moment)}
-    plain, again, second = PHRASINGS["when"]
+    unique = {key_of(event) for event in only_ones(moment)}
     last = {key_of(event): event for event in moment.seen}
     newest = {key_of(event): event for event in (*moment.recent, *moment.coming)}
     for (kind, colour), event in last.items():
@@ -81,12 +80,18 @@ def when(moment: Moment) -> Iterator[Question]:
         at_s = event_s - moment.zero_s
         if newest[kind, colour] is not event or not SECOND_MARGIN_S <= at_s % 1.0 <= 1 - SECOND_MARGIN_S:
             continue
-        aux, subject, verb, _ = VERBS[kind]
-        form = (plain, second, again)[int(moment.rng.integers(3))] if (kind, colour) in unique else again
-        if kind == "person_jumped":
-            form, verb = (plain, "start jumping") if (kind, colour) in unique else (again, "start jumping")
-        text = form.format(aux=aux, subject=subject.format(colour=colour), verb=verb)
-        yield moment.draft("when", text, seconds_answer(int(at_s)), family=event.actor, about=(event_s,))
+        text = when_text(moment, kind, colour, is_only=(kind, colour) in unique)
+        yield moment.draft("when", text, seconds_answer(int(at_s)), family=event.actor, about=(event_s,), exact_s=at_s)
+
+
+def when_text(moment: Moment, kind: EventKind, colour: str, *, is_only: bool) -> str:
+    """A question for an event's time; for that of the last of its kind unless it is the only one."""
+    plain, again, second = PHRASINGS["when"]
+    aux, subject, verb, _ = VERBS[kind]
+    form = moment.one_of((plain, second, again)) if is_only else again
+    if kind == "person_jumped":
+        form, verb = (plain if is_only else again), "start jumping"
+    return form.format(aux=aux, subject=subject.format(colour=colour), verb=verb)
 
 
 def jumps(moment: Moment) -> Iterator[Question]:

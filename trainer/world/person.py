@@ -10,13 +10,13 @@ import math
 from trainer.world.layout import COAT_RGB, DRAWING_H, DRAWING_W, RGB
 from trainer.world.parcel import paint_parcel
 from trainer.world.pen import Pen, tinted
+from trainer.world.rope import ROPE, paint_far_rope, paint_near_rope, swung_hands
 from trainer.world.state import ActorState
 
 SKINS: tuple[RGB, ...] = ((240, 200, 170), (214, 164, 126), (150, 104, 74), (104, 70, 52))
 HAIRS: tuple[RGB, ...] = ((42, 32, 28), (92, 60, 36), (150, 112, 60), (120, 118, 116))
 TROUSERS: tuple[RGB, ...] = ((44, 48, 66), (58, 54, 50), (34, 36, 40))
 SHOE: RGB = (26, 24, 26)
-ROPE: RGB = (255, 150, 20)
 HIP_Y, SHOULDER_Y, HEAD_Y = -0.47, -0.80, -0.905
 
 
@@ -24,13 +24,17 @@ def paint_person(pen: Pen, actor: ActorState) -> None:
     """Draw the person, with the rope behind or before the body and the parcel in the arms."""
     unit = actor.height * DRAWING_H
     pen.at(actor.x * DRAWING_W, (actor.y - actor.hop * actor.height) * DRAWING_H, unit, actor.facing)
+    if actor.rope_behind:
+        paint_far_rope(pen, actor, _hands(actor, (0.0, SHOULDER_Y)))
     rope_up = actor.rope is not None and 0.25 < actor.rope % 1.0 < 0.75
-    if actor.rope is not None and not rope_up:
+    if actor.rope is not None and not actor.rope_behind and not rope_up:
         _rope(pen, actor)
     _legs(pen, actor)
     _body(pen, actor)
-    if actor.rope is not None and rope_up:
+    if actor.rope is not None and not actor.rope_behind and rope_up:
         _rope(pen, actor)
+    if actor.rope_behind:
+        paint_near_rope(pen, actor, _hands(actor, (0.0, SHOULDER_Y)))
 
 
 def _legs(pen: Pen, actor: ActorState) -> None:
@@ -115,6 +119,8 @@ def _hands(actor: ActorState, neck: tuple[float, float]) -> tuple[tuple[float, f
     if actor.carrying or actor.bend > 0.3:
         down = 0.26 + 0.20 * actor.bend
         return (x + 0.19, y + down - 0.02), (x + 0.17, y + down)
+    if actor.rope_behind:
+        return swung_hands(actor, x, y)
     if actor.rope is not None:
         turn = 2 * math.pi * actor.rope
         wobble = (0.02 * math.cos(turn), 0.02 * math.sin(turn))

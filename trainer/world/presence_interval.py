@@ -10,6 +10,8 @@ import math
 from dataclasses import dataclass, field
 from typing import Literal
 
+from trainer.world.rope_bout import RopeBout
+
 ActorKind = Literal["person", "car", "dog"]
 Ease = Literal["even", "brake", "start"]
 
@@ -59,7 +61,8 @@ class Bout:
 
 @dataclass(slots=True)
 class PresenceInterval:
-    """A stay, still being written by the director (lists grow, `end_s` is infinite until the actor is sent away)."""
+    """A stay, still being written by the director (lists grow, `end_s` is infinite until the actor is sent away). Who has `rope_bouts` holds
+    the rope all the time, and has no `bouts`."""
 
     kind: ActorKind
     ident: int
@@ -77,6 +80,7 @@ class PresenceInterval:
     legs: list[Leg] = field(default_factory=list)
     leg_starts: list[float] = field(default_factory=list)
     bouts: list[Bout] = field(default_factory=list)
+    rope_bouts: list[RopeBout] = field(default_factory=list)
     carries: list[tuple[float, float]] = field(default_factory=list)
     bends: list[tuple[float, int]] = field(default_factory=list)
     doorways: list[tuple[float, float]] = field(default_factory=list)

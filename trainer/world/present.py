@@ -29,13 +29,14 @@ def presence(moment: Moment) -> Iterator[Question]:
         for colour in COLOURS:
             text = moment.phrase("presence", thing=f"a person in {colour}")
             yield moment.draft("presence", text, "yes" if colour in worn else "no", family="coat", choices=YES_NO)
-    for thing, is_so in _things(moment):
+    for thing, is_so in things(moment):
         forms = STATE_QUESTIONS[thing]
         text = forms[int(moment.rng.integers(len(forms)))]
         yield moment.draft("presence", text, "yes" if is_so else "no", family=thing, choices=YES_NO)
 
 
-def _things(moment: Moment) -> Iterator[tuple[str, bool]]:
+def things(moment: Moment) -> Iterator[tuple[str, bool]]:
+    """Lamp, door and parcel, where one can tell: its name, and whether it is on, open, there."""
     if moment.lamp_is_clear():
         yield "lamp", moment.state.lamp_on
     if moment.door_is_clear():

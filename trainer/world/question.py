@@ -6,7 +6,10 @@ import re
 import string
 from dataclasses import dataclass
 
-from trainer.world.language import QuestionType
+from trainer.world.language import AnyType
+
+WITHIN_S = 0.5
+_NUMBER = re.compile(r"\d+(?:\.\d+)?")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -16,15 +19,19 @@ class Question:
     - `at_s`: the moment it is asked at, world seconds. `about`: the seconds that hold the evidence.
     - `choices`: all answers there are, where they are few; otherwise None.
     - `family`: the narrower kind of thing asked about ("dog", "lamp", "coat"), for tables.
+    - `idents`: the actors whose place is asked for, in the order of their numbers in the answer.
+    - `exact_s`: the answer to "when" before it was rounded.
     """
 
     at_s: float
-    type: QuestionType
+    type: AnyType
     text: str
     answer: str
     about: tuple[float, ...]
     choices: tuple[str, ...] | None = None
     family: str = ""
+    idents: tuple[int, ...] = ()
+    exact_s: float | None = None
 
     def __post_init__(self) -> None:
         assert self.choices is None or self.answer in self.choices, f"{self.text}: {self.answer!r} is not among {self.choices}"
@@ -32,18 +39,28 @@ class Question:
 
 
 def check(question: Question, answer: str) -> bool:
-    """True for the right answer: equal but for case, punctuation and spaces; for "when", the same number of seconds."""
-    if question.type == "when":
-        return seconds_off(question, answer) == 0
-    return normalised(answer) == normalised(question.answer)
+    """True for the right answer: equal but for case, punctuation and spaces. For "when" of an answer in tenths, at most `WITHIN_S` off the
+    exact second; of one in whole seconds, the same number."""
+    if question.type not in ("when", "when_tenths"):
+        return normalised(answer) == normalised(question.answer)
+    off_s = seconds_off(question, answer)
+    return off_s is not None and off_s <= (WITHIN_S if _is_exact(question, answer) else 0)
 
 
-def seconds_off(question: Question, answer: str) -> int | None:
-    """By how many seconds an answer to "when" is wrong; None when one of the two names no single number."""
-    right, given = (re.findall(r"\d+", text) for text in (question.answer, answer))
+def seconds_off(question: Question, answer: str) -> float | None:
+    """By how many seconds an answer to "when" is wrong: one in tenths from the exact second, one in whole seconds from the whole one. None
+    when one of the two names no single number."""
+    right, given = (_NUMBER.findall(text) for text in (question.answer, answer))
     if len(right) != 1 or len(given) != 1:
         return None
-    return abs(int(right[0]) - int(given[0]))
+    if question.exact_s is not None and _is_exact(question, answer):
+        return abs(question.exact_s - float(given[0]))
+    return abs(int(float(right[0])) - int(float(given[0])))
+
+
+def _is_exact(question: Question, answer: str) -> bool:
+    """Whether an answer is held against the exact second."""
+    return question.type == "when_tenths" or (question.exact_s is not None and bool(re.search(r"\d\.\d", answer)))
 
 
 def normalised(text: str) -> str:

@@ -45,17 +45,17 @@ class Renderer:
     def frame(self, t_s: float) -> Image:
         """The picture at `t_s`, a new array. Raises TimeError outside the world's script."""
         state = self.world.state_at(t_s)
-        things = self._things(state)
+        things = self.things(state)
         num_still = next((index for index, thing in enumerate(things) if not is_still(thing)), len(things))
         image = self._still_picture(state.lamp_on, state.door_fraction, things[:num_still]).copy()
         if self._leaves is not None:
             self._leaves.sway(image, t_s)
         pen = Pen(image)
         for thing in things[num_still:]:
-            self._paint(pen, thing, state.lamp_on)
+            self.paint(pen, thing, state.lamp_on)
         return self._exposed(image, t_s)
 
-    def _things(self, state: WorldState) -> tuple[Thing, ...]:
+    def things(self, state: WorldState) -> tuple[Thing, ...]:
         """What is painted over the backdrop, the farthest first; None is the parcel at the door."""
         if not state.parcel:
             return state.actors
@@ -73,13 +73,14 @@ class Renderer:
                 image[rows, columns] = door
             pen = Pen(image)
             for thing in things:
-                self._paint(pen, thing, lamp_on)
+                self.paint(pen, thing, lamp_on)
             if len(self._still) >= STILL_PICTURES:
                 self._still.pop(next(iter(self._still)))
             self._still[key] = image
         return self._still[key]
 
-    def _paint(self, pen: Pen, thing: Thing, lamp_on: bool) -> None:
+    def paint(self, pen: Pen, thing: Thing, lamp_on: bool) -> None:
+        """One thing with its shadow, over what is farther away."""
         if thing is None:
             self._paint_parcel(pen, lamp_on)
             return
@@ -131,4 +132,4 @@ class Renderer:
 
 def is_still(thing: Thing) -> bool:
     """True for what looks the same in the next frame."""
-    return thing is None or not (thing.moving or thing.rope is not None or thing.bend > 0)
+    return thing is None or not (thing.moving or thing.action == "jump" or thing.bend > 0)

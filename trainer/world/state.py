@@ -12,6 +12,7 @@ from typing import Literal
 
 from trainer.world.layout import DOOR_HALF_W, DRAWING_W, Layout
 from trainer.world.presence_interval import BEND_S, ActorKind, Bout, PresenceInterval
+from trainer.world.rope_bout import RopeBout
 
 Action = Literal["stand", "walk", "jump", "bend", "drive"]
 Box = tuple[float, float, float, float]
@@ -43,6 +44,7 @@ class ActorState:
     - `phase`: of the walk cycle, radians. `bend`: 0 upright to 1 down at the parcel. `carrying`: has the parcel in hand.
     - `hop`: feet above ground over body height. `rope`: turns of the rope so far, None without one. `num_jumps`: in this bout.
     - `in_doorway`: stepping sideways out of or into the open door.
+    - `rope_behind`: the rope is seen from the side, and a whole turn is where it hangs behind the legs; otherwise one is over the head.
     """
 
     kind: ActorKind
@@ -65,6 +67,7 @@ class ActorState:
     rope: float | None = None
     num_jumps: int = 0
     in_doorway: bool = False
+    rope_behind: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -85,8 +88,10 @@ class WorldState:
         return tuple(actor for actor in self.actors if actor.kind == kind and actor.visible >= 0.5)
 
 
-def jumps_done(bout: Bout, t_s: float) -> int:
+def jumps_done(bout: Bout | RopeBout, t_s: float) -> int:
     """Hops of a bout whose landing is over."""
+    if isinstance(bout, RopeBout):
+        return bout.num_done(t_s)
     return max(0, min(bout.num, math.floor((t_s - bout.t0) / bout.period_s + 0.5 - AIR / 2)))
 
 
@@ -125,6 +130,7 @@ def actor_state(stint: PresenceInterval, layout: Layout, t_s: float) -> ActorSta
         rope=rope,
         num_jumps=num_jumps,
         in_doorway=doorway,
+        rope_behind=bool(stint.rope_bouts),
     )
 
 
@@ -152,12 +158,21 @@ def _visible(x: float, width: float, layout: Layout, doorway: bool) -> float:
 
 
 def _jumping(stint: PresenceInterval, t_s: float) -> tuple[float, float | None, int]:
+    if stint.rope_bouts:
+        return _exercising(stint.rope_bouts, t_s)
     for bout in stint.bouts:
         if bout.t0 <= t_s < bout.t1:
             turns = (t_s - bout.t0) / bout.period_s
             u = (turns % 1.0 - 0.5) / AIR + 0.5
             return (HOP * 4 * u * (1 - u) if 0 < u < 1 else 0.0), turns, jumps_done(bout, t_s)
     return 0.0, None, 0
+
+
+def _exercising(bouts: list[RopeBout], t_s: float) -> tuple[float, float | None, int]:
+    bout = next((bout for bout in reversed(bouts) if bout.t0 <= t_s), None)
+    turn = bout.turn_at(t_s) if bout else None
+    num = bout.num_done(t_s) if bout else 0
+    return (turn.hop_at(t_s), num + turn.phase_at(t_s), num) if turn else (0.0, float(num), num)
 
 
 def _bending(stint: PresenceInterval, t_s: float, facing: int) -> tuple[float, int]:
@@ -176,7 +191,7 @@ def _phase(stint: PresenceInterval, t_s: float) -> float:
 
 
 def _action(stint: PresenceInterval, moving: bool, rope: float | None, bend: float) -> Action:
-    if rope is not None:
+    if rope is not None and not (stint.rope_bouts and rope.is_integer()):
         return "jump"
     if bend > 0:
         return "bend"

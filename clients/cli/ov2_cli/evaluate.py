@@ -11,10 +11,17 @@ from typing import TYPE_CHECKING, Annotated, Any, cast, get_args
 
 import typer
 
+from ov2_cli.evaluate_benchmarks import HELP, benchmark
+
 if TYPE_CHECKING:
     from trainer.evaluate.answers import Scores
 
 app = typer.Typer(help="Score a checkpoint through the live path.", no_args_is_help=True)
+InputName = Annotated[str, typer.Option("--input", help="What the model is shown of a film: codec, frames or ippp.")]
+
+
+for name in HELP:
+    app.command(name=name)(benchmark(name))
 
 
 @app.callback()
@@ -29,6 +36,7 @@ def answers(
     weights: Annotated[str, typer.Option(help="model, int8 or int4.")] = "model",
     workers: Annotated[int, typer.Option(help="Processes that ask.", min=1)] = 2,
     failures: Annotated[Path, typer.Option(help="Folder for pictures of wrong answers.")] = Path("runs/eval-answers"),
+    input_name: InputName = "codec",
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object as the last line.")] = False,
 ) -> None:
     """Ask questions with one checkable answer of a live-like session over unseen worlds."""
@@ -48,7 +56,12 @@ def answers(
     with Progress(console=console) as progress:
         task = progress.add_task("asking", total=len(wanted))
         result = ask_seeds(
-            model, wanted, weights=kind, workers=workers, done=lambda count: progress.update(task, completed=count)
+            model,
+            wanted,
+            weights=kind,
+            workers=workers,
+            input_name=input_name,
+            done=lambda count: progress.update(task, completed=count),
         )
     save_failures(result, failures)
     _print_table(console, result)
@@ -190,13 +203,13 @@ def _print_table(console: object, result: Scores) -> None:
 
     assert isinstance(console, Console)
     table = Table(title=f"{len(result.asked)} questions, asked live")
-    for name in ("type", "questions", "exact", "best constant", "gain"):
+    for name in ("type", "questions", "exact", "best constant", "gain", "chance"):
         table.add_column(name, justify="left" if name == "type" else "right")
     for name, s in result.by_type.items():
         gain = s.accuracy - s.constant_baseline
-        table.add_row(name, str(s.num), f"{s.accuracy:.0%}", f"{s.constant_baseline:.0%}", f"{gain:+.0%}")
+        table.add_row(name, str(s.num), f"{s.accuracy:.0%}", f"{s.constant_baseline:.0%}", f"{gain:+.0%}", f"{s.chance:.0%}")
     table.add_section()
     total = (str(len(result.asked)), f"{result.accuracy:.1%}", f"{result.constant_baseline:.1%}", f"{result.mean_gain:+.1%}")
-    table.add_row("all", *total)
+    table.add_row("all", *total, f"{result.chance:.1%}")
     console.print(table)
     console.print(f"when: {result.when_within_1s:.0%} of answers at most one second off")
