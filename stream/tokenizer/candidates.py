@@ -17,6 +17,7 @@ import numpy as np
 
 from stream.codec.effort import SteadyEffort
 from stream.codec.frame import Frame
+from stream.codec.pixels import Pixels
 from stream.tokenizer.evidence import BlockEvidence, Scorer
 from stream.units import FrameEvidence
 
@@ -29,25 +30,31 @@ would be measured from cold caches."""
 
 
 class HeldFrame:
-    """A frame whose pixels may be wanted later."""
+    """A frame whose pixels may be wanted later, until it is let go."""
 
     __slots__ = ("_pixels", "frame_id", "media_s")
 
     def __init__(self, frame: Frame) -> None:
         self.frame_id = frame.frame_id
         self.media_s = frame.media_s
-        self._pixels = frame.hold()
+        self._pixels: Pixels | None = frame.hold()
 
     @property
     def is_full_size(self) -> bool:
-        return self._pixels.is_full_size
+        return self._pixels is not None and self._pixels.is_full_size
 
     def shrink(self, canvas_wh: tuple[int, int]) -> None:
-        """Let the decoded picture go."""
-        self._pixels.shrink(canvas_wh)
+        """Let the decoded picture go, but for the canvas."""
+        if self._pixels is not None:
+            self._pixels.shrink(canvas_wh)
+
+    def let_go(self) -> None:
+        """It is not painted any more."""
+        self._pixels = None
 
     def paint(self, canvas_wh: tuple[int, int], rows_cols: np.ndarray, canvases: np.ndarray, first_tile: int) -> None:
         """Put blocks (row, col) [n, 2] of the frame at canvas size on `canvases`, as tiles `first_tile` and following."""
+        assert self._pixels is not None, "expected a frame that was not let go"
         self._pixels.paint(canvas_wh, rows_cols, canvases, first_tile)
 
 

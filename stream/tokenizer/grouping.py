@@ -57,7 +57,10 @@ class OpenStream:
                 kept[-1] = len(shown)
             scores_TRC, shown = scores_TRC[kept], [shown[index - 1] for index in kept[1:]]
         chosen = _POLICIES[self.settings.policy](scores_TRC, num_canvases)
-        packed = pack([anchor, *(c.held for c in shown)], chosen, scorer.canvas_wh)
+        sources = [anchor, *(c.held for c in shown)]
+        if span is not None:
+            _let_others_go(bins, {0, *chosen[:, 0].tolist()}, sources)
+        packed = pack(sources, chosen, scorer.canvas_wh, lets_go=span is not None)
         start_s, end_s = self._span_s(bins, span)
         return CanvasGroup(
             canvases=packed.canvases,
@@ -91,6 +94,14 @@ class OpenStream:
         if span is not None and span.closed_by in ("quota", "max_span", "onset", "still"):
             return start_s, (span.end + 1) * bin_s
         return start_s, min(_on_clock(bins[-1].last_s + self.step_s), (bins[-1].index + 1) * bin_s)
+
+
+def _let_others_go(bins: Sequence[OpenBin], shown: set[int], sources: Sequence[HeldFrame]) -> None:
+    """All frames of `bins` but the sources of that number: they need not be decoded for themselves."""
+    ids = {sources[number].frame_id for number in shown}
+    for held in (each for bin_ in bins for each in bin_.held()):
+        if held.frame_id not in ids:
+            held.let_go()
 
 
 def _on_clock(seconds: float) -> float:

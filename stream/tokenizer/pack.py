@@ -45,6 +45,9 @@ class Source(Protocol):
         """Put blocks (row, col) [n, 2] of the frame at canvas size on `canvases`, uint8 [N, H, W, 3] RGB, as tiles `first_tile` and
         following in reading order."""
 
+    def let_go(self) -> None:
+        """It is not painted any more."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Canvases:
@@ -65,10 +68,11 @@ def _to_blocks(side_px: float) -> int:
     return max(BLOCK_PX, int(side_px) // BLOCK_PX * BLOCK_PX)
 
 
-def pack(sources: Sequence[Source], chosen: np.ndarray, canvas_wh: tuple[int, int]) -> Canvases:
+def pack(sources: Sequence[Source], chosen: np.ndarray, canvas_wh: tuple[int, int], *, lets_go: bool = False) -> Canvases:
     """The anchor `sources[0]` whole, then `chosen` blocks [n, 3] = (index into sources, row, col) by (frame, row, col).
 
-    n must fill whole canvases. Pixels are asked for only where a block was chosen.
+    n must fill whole canvases. Pixels are asked for only where a block was chosen. `lets_go`: no source is painted again, so each is let go
+    as soon as it is painted, and the decoder can put the next picture in the memory of one that is still in the cache.
     """
     width, height = canvas_wh
     num_rows, num_cols = height // BLOCK_PX, width // BLOCK_PX
@@ -83,6 +87,8 @@ def pack(sources: Sequence[Source], chosen: np.ndarray, canvas_wh: tuple[int, in
         source = sources[int(placed[low, 0])]
         source.paint(canvas_wh, placed[low:high, 1:], canvases, low)
         runs.append((source.media_s, high - low))
+        if lets_go:
+            source.let_go()
     frame_ids = np.array([source.frame_id for source in sources], np.int64)
     return Canvases(
         canvases=canvases,

@@ -69,6 +69,18 @@ def test_the_same_packets_give_the_same_groups_however_often_one_peeks_and_with_
     assert_same(groups_of(packets, replace(SETTINGS, held_frames=8)), expected)
 
 
+def test_of_what_is_decoded_only_pictures_that_are_shown_are_held() -> None:
+    tokenizer = Tokenizer(
+        replace(SETTINGS, held_frames=10_000)
+    )  # none goes down to canvas size, so all that were held are counted
+    groups = [group for packet in film(seconds=16) for group in tokenizer.push(packet)] + tokenizer.flush()
+    assert tokenizer._on_demand is not None
+    (decoder,) = tokenizer._on_demand._decoders.values()
+    num_shown = sum(len(group.runs) for group in groups)
+    assert num_shown < decoder.num_decoded
+    assert len(decoder._full_size) <= num_shown
+
+
 def test_a_peek_shows_the_newest_picture_of_a_still_scene_and_the_last_moments_of_a_lively_one() -> None:
     for seconds in (3.0, 6.0):
         tokenizer = Tokenizer(SETTINGS)

@@ -33,6 +33,9 @@ class FrozenFrame:
             crop = self.picture[r * BLOCK_PX : (r + 1) * BLOCK_PX, c * BLOCK_PX : (c + 1) * BLOCK_PX]
             tiles[canvas, row, column] = crop
 
+    def let_go(self) -> None:
+        """Its picture costs nothing."""
+
 
 @pytest.mark.parametrize("number", [1, 2, 3, 4, 5])
 def test_stratified_choice_is_the_published_one(number: int) -> None:
@@ -163,6 +166,28 @@ def test_blocks_stand_in_time_order_and_runs_say_when() -> None:
     packed = pack(frames, np.array([[2, 0, 1], [1, 0, 1], [2, 0, 0], [1, 0, 0]]), (56, 28))
     assert packed.runs == ((0.0, 2), (0.5, 2), (1.0, 2))
     assert packed.positions[::4].tolist() == [[0, 0, 0], [0, 0, 2], [1, 0, 0], [1, 0, 2], [2, 0, 0], [2, 0, 2]]
+
+
+class CountedFrame(FrozenFrame):
+    """One that knows which of its kind may still be painted."""
+
+    def __init__(self, frame_id: int, picture: np.ndarray, held: set[int]) -> None:
+        super().__init__(frame_id, frame_id / 2, picture)
+        self.held = held
+
+    def paint(self, canvas_wh: tuple[int, int], rows_cols: np.ndarray, canvases: np.ndarray, first_tile: int) -> None:
+        assert min(self.held) == self.frame_id, "expected those before it to be let go"
+        super().paint(canvas_wh, rows_cols, canvases, first_tile)
+
+    def let_go(self) -> None:
+        self.held.remove(self.frame_id)
+
+
+def test_a_frame_that_is_painted_is_let_go_before_the_next_is_decoded() -> None:
+    held = {0, 1, 2}
+    frames = [CountedFrame(number, np.zeros((28, 56, 3), np.uint8), held) for number in range(3)]
+    pack(frames, np.array([[2, 0, 1], [1, 0, 1], [2, 0, 0], [1, 0, 0]]), (56, 28), lets_go=True)
+    assert not held
 
 
 @given(width=st.integers(16, 4096), height=st.integers(16, 4096), most=st.integers(784, 1_000_000))
