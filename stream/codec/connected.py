@@ -10,15 +10,10 @@ import numpy as np
 from stream.codec.compiled import compiled
 
 
-def connected(mask_RC: np.ndarray) -> tuple[np.ndarray, int]:
-    """Labels int32 [R, C], 0 outside the mask and 1 to n inside, and n + 1."""
-    labels_RC = np.zeros(mask_RC.shape, np.int32)
-    return labels_RC, 1 + _label(np.ascontiguousarray(mask_RC), labels_RC, np.empty((mask_RC.size, 2), np.int32))
-
-
 @compiled
-def _label(mask_RC: np.ndarray, labels_RC: np.ndarray, waiting: np.ndarray) -> int:
-    """Fill each part from its first block; `waiting` holds those whose neighbours are still to be looked at."""
+def label(mask_RC: np.ndarray, labels_RC: np.ndarray, waiting: np.ndarray) -> int:
+    """Fill each part of `labels_RC`, zero before, from its first block; `waiting`, int32 [R * C, 2], holds those whose neighbours are still
+    to be looked at. Returns the number of parts."""
     rows, columns = mask_RC.shape
     num = 0
     for first in range(rows * columns):
@@ -39,8 +34,3 @@ def _label(mask_RC: np.ndarray, labels_RC: np.ndarray, waiting: np.ndarray) -> i
                         waiting[num_waiting, 0], waiting[num_waiting, 1] = y, x
                         num_waiting += 1
     return num
-
-
-def warm_up() -> None:
-    """Compile (or load from the cache) what runs per picture."""
-    connected(np.ones((1, 1), np.bool_))

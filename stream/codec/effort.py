@@ -48,11 +48,12 @@ ROOM = 8
 @dataclass(frozen=True, slots=True)
 class Effort:
     """Of one picture: `moving` and `spent`, float32 [R, C] in [0, 1], zero where nothing unusual is. `steady`: the same over a longer time, for
-    those who want to be sure rather than quick; None where nobody measured it."""
+    those who want to be sure rather than quick; None where nobody measured it. `is_unusual`: False where both are zero everywhere."""
 
     moving: np.ndarray
     spent: np.ndarray
     steady: SteadyEffort | None = None
+    is_unusual: bool = True
 
     @property
     def strength(self) -> np.ndarray:
@@ -155,7 +156,7 @@ class EffortMeter:
             (moving_RC, spent_RC), self._now = now_2RC, _room(self._shape)
         if area > 0:
             (strength_RC, score_RC), self._steady = steady_2RC, _room(self._shape)
-        return Effort(moving_RC, spent_RC, SteadyEffort(strength_RC, score_RC, peak, area))
+        return Effort(moving_RC, spent_RC, SteadyEffort(strength_RC, score_RC, peak, area), is_unusual)
 
     def _make_room(self, passed_s: float) -> None:
         """For a picture beside those that are remembered."""

@@ -23,10 +23,11 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 from stream.codec.effort import Effort
+from stream.codec.places import FEW_BLOCKS
 from stream.events.boundary_settings import BoundarySettings
 from stream.events.cost_level import CostLevel, Wake
 from stream.events.event import Change, Event, EventIds, Evidence
-from stream.events.regions import FEW_BLOCKS, Regions
+from stream.events.regions import Regions
 from stream.tokenizer.costs import FrameCosts
 from stream.units import Packet
 
@@ -54,6 +55,43 @@ class Bin:
     echoes: bool = False
 
 
+@dataclass(slots=True)
+class OpenEvent:
+    """`told`: as it was last told. What its bins add is gathered here, for few of them are told."""
+
+    told: Event
+    end_wall_s: float
+    age_ms: float
+    score: float
+    top_score: float
+    num_frames: int
+
+    @classmethod
+    def of(cls, event: Event) -> OpenEvent:
+        seen = event.evidence[0]
+        return cls(event, event.frame_time, event.frame_age_ms, event.score, event.top_score, seen.frames)
+
+    def extend(self, done: Bin, age_ms: float) -> None:
+        """A bin belongs to it."""
+        self.end_wall_s, self.age_ms = done.end_wall_s, age_ms
+        self.num_frames += done.num_frames - done.num_told
+
+    def see_score(self, score: float) -> None:
+        self.score = round(score, 2)
+        self.top_score = max(self.top_score, self.score)
+
+    def event(self) -> Event:
+        """As it is now."""
+        return replace(
+            self.told,
+            frame_time=self.end_wall_s,
+            frame_age_ms=self.age_ms,
+            score=self.score,
+            top_score=self.top_score,
+            evidence=(replace(self.told.evidence[0], end=self.end_wall_s, frames=self.num_frames),),
+        )
+
+
 class BoundaryDetector:
     """`push(packet)` returns the changes that this packet makes certain; `reset()` ends what is open (a gap, the end)."""
 
@@ -76,8 +114,7 @@ class BoundaryDetector:
         self._now_s = -math.inf
         self._bin: Bin | None = None
         self._since: Bin | None = None
-        self._event: Event | None = None
-        self._told: Event | None = None
+        self._event: OpenEvent | None = None
         self._restless = -1
         self._quiet_until = -1
 
@@ -155,19 +192,9 @@ class BoundaryDetector:
     def _pass_over(self, done: Bin) -> None:
         """A bin that says nothing of the cost, yet its pictures belong to what is open."""
         if self._event is not None:
-            self._event = self._extended(self._event, done)
+            self._event.extend(done, self._age_ms(done))
         elif self._since is not None:
             self._since = _joined(self._since, done)
-
-    def _extended(self, event: Event, done: Bin) -> Event:
-        seen = event.evidence[0]
-        num_frames = seen.frames + done.num_frames - done.num_told
-        return replace(
-            event,
-            frame_time=done.end_wall_s,
-            frame_age_ms=self._age_ms(done),
-            evidence=(replace(seen, end=done.end_wall_s, frames=num_frames),),
-        )
 
     def _tell(self, since: Bin, done: Bin, score: float, label: str) -> Change:
         """A change that shows in bin `done`: it opens an event, or is news of the one that goes on."""
@@ -175,10 +202,11 @@ class BoundaryDetector:
             event = self._open(since, score, label)
             change = Change("new", replace(event, score=0.0, top_score=0.0), event)
         else:
-            assert self._told is not None
-            event = self._scored(self._extended(self._event, done), score)
-            change = Change("update", self._told, event)
-        self._event = self._told = event
+            self._event.extend(done, self._age_ms(done))
+            self._event.see_score(score)
+            event = self._event.event()
+            change = Change("update", self._event.told, event)
+        self._event = OpenEvent.of(event)
         self._since = None
         self._begin_anew(done)
         return change
@@ -190,9 +218,10 @@ class BoundaryDetector:
         self._restless = done.index
         self._quiet_until = done.index + math.ceil(self.settings.refractory_s / self.settings.bin_s)
 
-    def _go_on(self, event: Event, done: Bin, total: float) -> list[Change]:
+    def _go_on(self, event: OpenEvent, done: Bin, total: float) -> list[Change]:
         """A bin of an event without news."""
-        self._event = event = self._scored(self._extended(event, done), total)
+        event.extend(done, self._age_ms(done))
+        event.see_score(total)
         if total >= self.settings.onset / 2:
             self._restless = done.index
         if (done.index - self._restless) * self.settings.bin_s < self.settings.calm_s:
@@ -213,15 +242,10 @@ class BoundaryDetector:
             evidence=(Evidence(start=since.start_wall_s, end=since.end_wall_s, frames=since.num_frames),),
         )
 
-    def _scored(self, event: Event, score: float) -> Event:
-        score = round(score, 2)
-        return replace(event, score=score, top_score=max(event.top_score, score))
-
-    def _end(self, event: Event) -> Change:
-        assert self._told is not None
-        change = Change("end", self._told, replace(event, end_time=event.frame_time))
-        self._event = self._told = None
-        return change
+    def _end(self, open_event: OpenEvent) -> Change:
+        event = open_event.event()
+        self._event = None
+        return Change("end", open_event.told, replace(event, end_time=event.frame_time))
 
     def _age_ms(self, done: Bin) -> float:
         return round(max(0.0, self._clock() - done.end_wall_s) * 1000, 1)

@@ -20,8 +20,8 @@ from collections import deque
 
 import numpy as np
 
-from stream.codec.connected import connected
 from stream.codec.effort import Effort
+from stream.codec.places import find_at_work, most_changed
 
 SPAN_S, LEAST_PICTURES = 0.8, 3
 """How far back places are seen, and pictures that there are at least, however far apart."""
@@ -31,21 +31,21 @@ APART_S = 0.35
 """Least time from the pictures before to the newest one: `Effort` smears what it sees over nearly so long."""
 SETTLE_S = 0.3
 """From a change that was told until the picture is a measure for the next one: what `Effort` smears has to be over."""
-AT_WORK = 0.5
-"""Strength from which a macroblock is at work."""
-FEW_BLOCKS = 4.0
-"""Macroblocks at work that are next to nothing: they are added to both sides of a comparison."""
 STALE_S = 3.0
 """Effort older than this says nothing of now."""
 ROUNDING_S = 1e-3
+
+
+NOTHING = -1
+"""In the place of a picture's number where no macroblock is at work."""
 
 
 class Regions:
     """`push` pictures in decode order; `restart` where the stream breaks."""
 
     def __init__(self) -> None:
-        self._newest: deque[tuple[float, np.ndarray]] = deque(maxlen=MOST_PICTURES)
-        self._nothing_RC = np.zeros((0, 0), np.float32)
+        self._newest: deque[tuple[float, int]] = deque(maxlen=MOST_PICTURES)
+        self._pictures_KRC = np.zeros((MOST_PICTURES + 1, 0, 0), np.float32)
         self._settled_s = -math.inf
 
     def restart(self) -> None:
@@ -58,25 +58,19 @@ class Regions:
 
     def push(self, now_s: float, effort: Effort) -> float:
         """Take a picture at media second `now_s`. Returns log(now / before) of the region that changed most, 0 where nothing is at work."""
-        if self._nothing_RC.shape != effort.spent.shape:
+        if self._pictures_KRC.shape[1:] != effort.spent.shape:
             if self._newest:
                 self.restart()
-            self._nothing_RC = np.zeros(effort.spent.shape, np.float32)
-        at_work_RC = self._nothing_RC if (unusual_RC := _at_work(effort)) is None else unusual_RC
-        self._newest.append((now_s, at_work_RC))
+            self._pictures_KRC = np.zeros((MOST_PICTURES + 1, *effort.spent.shape), np.float32)
+        self._newest.append((now_s, self._number(effort)))
         while len(self._newest) > LEAST_PICTURES and self._newest[0][0] < now_s - SPAN_S - ROUNDING_S:
             self._newest.popleft()
         until_s = now_s - APART_S + ROUNDING_S
-        before = [each_RC for at_s, each_RC in self._newest if self._settled_s <= at_s < until_s]
-        if not before or all(each_RC is self._nothing_RC for _, each_RC in self._newest):
+        is_before = [self._settled_s <= at_s < until_s for at_s, _ in self._newest]
+        kept = [number for _, number in self._newest]
+        if not any(is_before) or max(kept) == NOTHING:
             return 0.0
-        places_RC, num = connected(_grown(np.logical_or.reduce([each_RC > 0 for _, each_RC in self._newest])))
-        if num == 1:
-            return 0.0
-        now = _sums(places_RC, at_work_RC, num)
-        then = _sums(places_RC, np.mean(before, axis=0), num)
-        changes = np.log((now + FEW_BLOCKS) / (then + FEW_BLOCKS))
-        return float(changes[np.argmax(np.abs(changes))])
+        return math.log(most_changed(self._pictures_KRC, np.array(kept), np.array(is_before)))
 
     def is_known(self, now_s: float) -> bool:
         """Whether effort was read lately."""
@@ -85,31 +79,12 @@ class Regions:
     @property
     def num_blocks(self) -> float:
         """Macroblocks at work in the newest picture, each by its strength."""
-        return float(self._newest[-1][1].sum()) if self._newest and self._newest[-1][1] is not self._nothing_RC else 0.0
+        return float(self._pictures_KRC[number].sum()) if self._newest and (number := self._newest[-1][1]) != NOTHING else 0.0
 
-
-def _at_work(effort: Effort) -> np.ndarray | None:
-    """Strength of the macroblocks at work, 0 elsewhere; float32 [R, C]. None where all are still."""
-    if not effort.spent.any():
-        return None
-    strength_RC = np.maximum(effort.spent, effort.moving * _grown(effort.spent > 0))
-    at_work_RC: np.ndarray = np.where(strength_RC >= AT_WORK, strength_RC, 0).astype(np.float32)
-    return at_work_RC if at_work_RC.any() else None
-
-
-def _grown(mask_RC: np.ndarray) -> np.ndarray:
-    """With the eight neighbours of each."""
-    tall_RC = mask_RC.copy()
-    tall_RC[1:] |= mask_RC[:-1]
-    tall_RC[:-1] |= mask_RC[1:]
-    grown_RC = tall_RC.copy()
-    grown_RC[:, 1:] |= tall_RC[:, :-1]
-    grown_RC[:, :-1] |= tall_RC[:, 1:]
-    return grown_RC
-
-
-def _sums(places_RC: np.ndarray, strength_RC: np.ndarray, num: int) -> np.ndarray:
-    """Strength in each place; the first, outside all of them, is left at nothing."""
-    sums: np.ndarray = np.bincount(places_RC.ravel(), strength_RC.ravel(), num)
-    sums[0] = 0
-    return sums
+    def _number(self, effort: Effort) -> int:
+        """Where the picture is kept: the first place that is free, so that few are ever touched."""
+        if not effort.is_unusual:
+            return NOTHING
+        taken = {number for _, number in self._newest}
+        free = next(number for number in range(len(self._pictures_KRC)) if number not in taken)
+        return free if find_at_work(effort.moving, effort.spent, self._pictures_KRC[free]) else NOTHING

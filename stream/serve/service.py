@@ -26,7 +26,7 @@ from stream.camera.pipeline import CameraPipeline
 from stream.camera.question import Item, Question
 from stream.camera.recording import Recorder
 from stream.camera.status import CameraStatus
-from stream.codec import connected, evidence
+from stream.codec import evidence, places
 from stream.config.configuration import CameraSettings, Config
 from stream.errors import RecallError, SettingsError
 from stream.events.ending import end
@@ -182,7 +182,7 @@ class Service:
     async def start(self) -> None:
         """Raises `PublishError` when the embedded broker cannot listen."""
         await self.delivery.start(MqttRequests(self).handlers())
-        for part in (evidence, connected):
+        for part in (evidence, places):
             await asyncio.to_thread(part.warm_up)
         await asyncio.to_thread(self.alerts.start)
         for camera in self._cameras.values():

@@ -12,8 +12,9 @@ from clips import write_clip
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from stream.codec.connected import connected
+from stream.codec.connected import label
 from stream.codec.effort import Effort
+from stream.codec.places import find_at_work, most_changed
 from stream.codec.slice_reader import SliceReader
 from stream.events.boundary import BoundaryDetector
 from stream.events.event import Change
@@ -167,7 +168,8 @@ def test_parts_are_those_that_touch(rows: int, columns: int, data: st.DataObject
     mask = np.array(
         data.draw(st.lists(st.lists(st.booleans(), min_size=columns, max_size=columns), min_size=rows, max_size=rows))
     )
-    labels, num = connected(mask)
+    labels = np.zeros(mask.shape, np.int32)
+    num = 1 + label(mask, labels, np.empty((mask.size, 2), np.int32))
     truth = np.where(mask, np.arange(1, mask.size + 1).reshape(mask.shape), 0)
     for _ in range(mask.size):
         padded = np.pad(truth, 1)
@@ -176,6 +178,41 @@ def test_parts_are_those_that_touch(rows: int, columns: int, data: st.DataObject
     assert ((labels > 0) == mask).all()
     assert num == len(set(truth[mask])) + 1 == labels.max() + 1
     assert len(set(zip(labels[mask], truth[mask], strict=True))) == num - 1
+
+
+def grown(mask: np.ndarray) -> np.ndarray:
+    """With the eight neighbours of each."""
+    padded, (rows, columns) = np.pad(mask, 1), mask.shape
+    return np.any([padded[y : y + rows, x : x + columns] for y in range(3) for x in range(3)], axis=0)
+
+
+@settings(deadline=None)
+@given(st.integers(1, 9), st.integers(1, 9), st.integers(0, 2**32 - 1))
+def test_what_is_at_work_is_coefficients_or_vectors_beside_them(rows: int, columns: int, seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    moving = rng.random((rows, columns), np.float32)
+    spent = np.where(rng.random((rows, columns)) < 0.2, rng.random((rows, columns)), 0).astype(np.float32)
+    at_work = np.empty_like(spent)
+    found = find_at_work(moving, spent, at_work)
+    strength = np.maximum(spent, moving * grown(spent > 0))
+    np.testing.assert_array_equal(at_work, np.where(strength >= 0.5, strength, 0))
+    assert found == at_work.any()
+
+
+@settings(deadline=None)
+@given(st.integers(1, 9), st.integers(1, 9), st.integers(1, 6), st.integers(0, 2**32 - 1))
+def test_the_place_that_changed_most_is_found_as_by_hand(rows: int, columns: int, num: int, seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    pictures = np.where(rng.random((num, rows, columns)) < 0.15, rng.random((num, rows, columns)), 0).astype(np.float32)
+    is_before = rng.random(num) < 0.5
+    is_before[0] = True
+    kept = np.where(pictures.any(axis=(1, 2)), np.arange(num), -1)
+    labels = np.zeros((rows, columns), np.int32)
+    label(grown((pictures > 0).any(axis=0)), labels, np.empty((rows * columns, 2), np.int32))
+    then, now = pictures[is_before].mean(axis=0), pictures[-1]
+    ratios = [(now[labels == place].sum() + 4) / (then[labels == place].sum() + 4) for place in range(1, labels.max() + 1)]
+    most = max(ratios, key=lambda ratio: abs(np.log(ratio)), default=1.0)
+    assert abs(np.log(most_changed(pictures, kept, is_before))) == pytest.approx(abs(np.log(most)), abs=1e-6)
 
 
 WALL = np.random.default_rng(1).integers(40, 200, (12, 20, 1)).repeat(16, 0).repeat(16, 1).astype(np.int16)
