@@ -14,7 +14,7 @@ START_CODE = b"\x00\x00\x00\x01"
 """The four-byte start code (H.264 B.1.2) in front of every unit we write."""
 TYPE_MASK = 31
 """Bits of the first byte of a unit that hold nal_unit_type (H.264 7.3.1)."""
-_SHORT_CODE = b"\x00\x00\x01"
+SHORT_CODE = b"\x00\x00\x01"
 _SLICE_HEAD_BYTES = 16
 """Bytes of a slice that hold first_mb_in_slice and slice_type, emulation prevention included."""
 _INTRA_TYPES = (2, 4)
@@ -63,10 +63,10 @@ def split_annexb(data: bytes, most: int | None = None) -> list[bytes]:
     """Units between start codes of either length, the first `most` of them; trailing zero bytes belong to the byte stream, not to the
     unit (B.1.1)."""
     nals: list[bytes] = []
-    start = data.find(_SHORT_CODE)
+    start = data.find(SHORT_CODE)
     while start >= 0 and len(nals) != most:
-        start += len(_SHORT_CODE)
-        end = data.find(_SHORT_CODE, start)
+        start += len(SHORT_CODE)
+        end = data.find(SHORT_CODE, start)
         nal = data[start : end if end >= 0 else len(data)].rstrip(b"\x00")
         if nal:
             nals.append(nal)
@@ -163,15 +163,15 @@ def slice_type(nal: bytes) -> str:
 
 def first_slice(data: bytes) -> bytes:
     """The beginning of the first slice among the first units of a byte stream, as much as `slice_type` looks at; empty without one."""
-    at = data.find(_SHORT_CODE)
+    at = data.find(SHORT_CODE)
     for _ in range(FIRST_UNITS):
-        at += len(_SHORT_CODE)
-        if at < len(_SHORT_CODE) or at >= len(data):
+        at += len(SHORT_CODE)
+        if at < len(SHORT_CODE) or at >= len(data):
             break
         if data[at] & TYPE_MASK in _SLICES:
-            end = data.find(_SHORT_CODE, at, at + _SLICE_HEAD_BYTES)
+            end = data.find(SHORT_CODE, at, at + _SLICE_HEAD_BYTES)
             return data[at : end if end >= 0 else at + _SLICE_HEAD_BYTES]
-        at = data.find(_SHORT_CODE, at)
+        at = data.find(SHORT_CODE, at)
     return b""
 
 

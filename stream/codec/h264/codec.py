@@ -34,9 +34,9 @@ class _H264(Codec):
         return tuple(nal for nal in split_annexb(data) if nal[0] & TYPE_MASK in _SETS)
 
     def new_parser(self, *, with_motion: bool = False) -> BlockParser:
-        from stream.codec.h264.slice_data import MacroblockParser  # loads Numba, which reader processes do without
+        from stream.codec.h264.slice_data.plain import PlainParser  # loads Numba, which reader processes do without
 
-        return MacroblockParser(with_motion=with_motion)
+        return PlainParser(with_motion=with_motion)
 
     def picture_type(self, data: bytes) -> str:
         return slice_type(first_slice(data))

@@ -24,14 +24,14 @@ from stream.codec.h264.slice_data.grid import INDICES, NUM_COUNT, NUM_MOTION, SL
 from stream.codec.h264.slice_data.layer import read_slice
 from stream.codec.h264.slice_data.picture_order import PictureOrder
 
-_TYPES = {head.P_SLICE: "P", head.B_SLICE: "B", head.I_SLICE: "I"}
+TYPES = {head.P_SLICE: "P", head.B_SLICE: "B", head.I_SLICE: "I"}
 _SETS = frozenset({int(NalType.SPS), int(NalType.PPS)})
 _SWITCHING = (head.SP_SLICE, head.SI_SLICE)
 _PAD = bytes(PADDING)
-_MARK_BITS = 8
+MARK_BITS = 8
 """Behind its last CABAC bit x264 may set one of the bits that align a slice to bytes: the last one bit of a slice is then not where the
 arithmetic decoder stops, but less than this many bits behind it."""
-_MOST_NUMBER = 1 << 30
+MOST_NUMBER = 1 << 30
 """Slices are numbered in 32 bits."""
 _NO_VECTORS = np.zeros((0, 0, 2), np.float32)
 
@@ -51,10 +51,10 @@ class _Picture:
 
     def fits(self, sps: Sps) -> bool:
         """Whether a slice with these sets can belong to it: nothing may be written outside its grid."""
-        return _size_mbs(sps) == _size_mbs(self.sps)
+        return size_mbs(sps) == size_mbs(self.sps)
 
 
-class _Sets(NamedTuple):
+class Sets(NamedTuple):
     """The parameter sets of a slice. `unsupported`: why slices with them are not read; empty if they are."""
 
     sps: Sps
@@ -79,7 +79,7 @@ class MacroblockParser:
         self._sets: dict[tuple[int, int], bytes] = {}
         self._sps: dict[int, Sps] = {}
         self._pps: dict[int, Pps] = {}
-        self._pairs: dict[int, _Sets] = {}
+        self._pairs: dict[int, Sets] = {}
         self._order = PictureOrder()
         self._size, self._grid, self._number = (0, 0), self._new_grid(0, 0), 0
         self._state = np.zeros(NUM_STATE, np.int64)
@@ -135,7 +135,7 @@ class MacroblockParser:
         state, header = self._state, self._header
         state[:] = 0
         state[SIZE] = len(data)
-        sets = self._sets_of(int(header[head.PPS_ID])) if head.read_start(data, state, header) else None
+        sets = self.sets_of(int(header[head.PPS_ID])) if head.read_start(data, state, header) else None
         if sets is None:
             return self._lost("no_parameter_sets", picture)
         reason = sets.unsupported or ("switching slices" if header[head.SLICE_TYPE] in _SWITCHING else "")
@@ -153,7 +153,7 @@ class MacroblockParser:
         self._read(nal, payload, data, sets, told, picture)
         return picture
 
-    def _read(self, nal: bytes, payload: bytes, data: np.ndarray, sets: _Sets, header: list[int], picture: _Picture) -> None:
+    def _read(self, nal: bytes, payload: bytes, data: np.ndarray, sets: Sets, header: list[int], picture: _Picture) -> None:
         """Slice data, and its account."""
         cells, counts, motion = self._grid
         first = header[head.FIRST_MB]
@@ -167,7 +167,7 @@ class MacroblockParser:
         end, begin, at = read_slice(
             data, self._state, self._contexts, sets.numbers, self._header, cells, counts, motion, self._number, stop
         )
-        damaged = not 0 <= stop - at < (_MARK_BITS if sets.is_cabac else 1)
+        damaged = not 0 <= stop - at < (MARK_BITS if sets.is_cabac else 1)
         picture.damaged |= damaged
         picture.slices.append(
             SliceBits(
@@ -185,8 +185,8 @@ class MacroblockParser:
 
     def _begin(self, nal: int, sps: Sps, header: list[int]) -> _Picture:
         """A new picture. Its slices have numbers above those of all before it, so nothing that is left in the grid is taken for its own."""
-        size = _size_mbs(sps)
-        if self._size != size or self._number > _MOST_NUMBER:
+        size = size_mbs(sps)
+        if self._size != size or self._number > MOST_NUMBER:
             self._size, self._grid, self._number = size, self._new_grid(*size), 0
         sequence, order = self._order.of(sps, nal, header)
         return _Picture(
@@ -226,7 +226,7 @@ class MacroblockParser:
             mean_vectors=mean_vectors,
             vectors=vectors,
             references=references,
-            picture_type=_TYPES[strongest],
+            picture_type=TYPES[strongest],
             sequence=picture.sequence,
             order=picture.order,
             is_reference=picture.is_reference,
@@ -235,7 +235,7 @@ class MacroblockParser:
             refused="",
         )
 
-    def _sets_of(self, pps_id: int) -> _Sets | None:
+    def sets_of(self, pps_id: int) -> Sets | None:
         """A picture parameter set and its sequence's; None when they are not known."""
         sets = self._pairs.get(pps_id)
         if sets is None:
@@ -244,7 +244,7 @@ class MacroblockParser:
             if pps is None or sps is None:
                 return None
             is_cabac = bool(pps.entropy_coding_mode_flag)
-            sets = self._pairs[pps_id] = _Sets(sps, head.set_numbers(sps, pps), is_cabac, _unsupported(sps, pps))
+            sets = self._pairs[pps_id] = Sets(sps, head.set_numbers(sps, pps), is_cabac, _unsupported(sps, pps))
         return sets
 
     def _lost(self, reason: str, picture: _Picture | None) -> _Picture | None:
@@ -268,7 +268,7 @@ class MacroblockParser:
             mean_vectors=None,
             vectors=None,
             references=None,
-            picture_type=_TYPES.get(int(self._header[head.SLICE_TYPE]), "?"),
+            picture_type=TYPES.get(int(self._header[head.SLICE_TYPE]), "?"),
             sequence=max(0, self._order.sequence),
             order=0,
             is_reference=nal[0] >> 5 & 3 != 0,
@@ -278,7 +278,7 @@ class MacroblockParser:
         )
 
 
-def _size_mbs(sps: Sps) -> tuple[int, int]:
+def size_mbs(sps: Sps) -> tuple[int, int]:
     return sps.pic_width_in_mbs, sps.frame_height_in_mbs
 
 
