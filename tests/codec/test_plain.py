@@ -7,10 +7,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from clips import write_clip
 from mutations import access_units, mutated
 
 from stream.codec.codec import BlockGrids
-from stream.codec.h264.slice_data import MacroblockParser
+from stream.codec.h264.slice_data import MacroblockFrame, MacroblockParser
 from stream.codec.h264.slice_data.plain import PlainGrids, PlainParser
 
 ONE_SLICE = ("cabac_main_b3", "cavlc_baseline", "high_8x8_cabac", "high_8x8_cavlc")
@@ -55,11 +56,17 @@ def test_damaged_units_tell_the_same(golden: Path, name: str) -> None:
             assert_same(plain.push(each), whole.push(each))
 
 
-def test_another_picture_parameter_set_is_followed(golden: Path) -> None:
-    """Pictures of two streams, in turn, each with its own sets before it."""
-    streams = [access_units(golden / "macroblock" / f"{name}.mp4") for name in ("cavlc_baseline", "high_8x8_cabac")]
-    plain, whole = PlainParser(with_motion=True), MacroblockParser(with_motion=True)
-    for first in range(0, 12, 3):
-        for units in streams:
-            for unit in (units[0], *units[1 + first : 4 + first]):
-                assert_same(plain.push(unit), whole.push(unit))
+def test_two_parameter_sets_in_turn_are_told_apart(tmp_path: Path) -> None:
+    streams = [
+        access_units(
+            write_clip(tmp_path / f"{number}.mp4", num_frames=8, bf="0", coder=coder, **{"x264-params": f"sps-id={number}"})
+        )
+        for number, coder in ((2, "cavlc"), (5, "cabac"))
+    ]
+    plain, whole, kinds = PlainParser(with_motion=True), MacroblockParser(with_motion=True), []
+    for pair in zip(*streams, strict=True):
+        for unit in (*pair, pair[1]):
+            grids = plain.push(unit)
+            assert_same(grids, whole.push(unit))
+            kinds.append(type(grids))
+    assert kinds[3:] == [MacroblockFrame, MacroblockFrame, PlainGrids] * 7, "one set is expected, that of the picture before"

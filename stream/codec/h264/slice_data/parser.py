@@ -87,6 +87,11 @@ class MacroblockParser:
         self._contexts = new_contexts()
         self.see_parameter_sets(parameter_sets(extradata))
 
+    @property
+    def pps_id(self) -> int:
+        """Of the newest slice."""
+        return int(self._header[head.PPS_ID])
+
     def see_parameter_sets(self, nals: Sequence[bytes]) -> None:
         """Take SPS and PPS units, from an access unit or from beside the stream. A damaged one is ignored; other units are, too."""
         if nals is self._seen:

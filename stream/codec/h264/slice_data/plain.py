@@ -56,9 +56,13 @@ class PlainParser:
 
     def push(self, access_unit: bytes) -> BlockGrids | None:
         """As `MacroblockParser.push`."""
-        sets = self._parser.sets_of(self._pps_id)
-        is_plain = _is_one_slice(access_unit) and sets is not None and not sets.unsupported
-        return (self._read(access_unit, sets) if is_plain and sets is not None else None) or self._parser.push(access_unit)
+        sets = self._parser.sets_of(self._pps_id) if _is_one_slice(access_unit) else None
+        plain = self._read(access_unit, sets) if sets is not None and not sets.unsupported else None
+        if plain is not None:
+            return plain
+        whole = self._parser.push(access_unit)
+        self._pps_id = self._parser.pps_id
+        return whole
 
     def _read(self, access_unit: bytes, sets: Sets) -> PlainGrids | None:
         """None where the picture is not plain after all."""
@@ -84,7 +88,6 @@ class PlainParser:
             (bits, qp, levels, kind, intra, vectors),
         )
         if not is_read:
-            self._pps_id = int(self._header[head.PPS_ID])
             return None
         picture_type = TYPES[int(self._header[head.SLICE_TYPE])]
         return PlainGrids(bits, qp, levels, intra, vectors if self._with_motion else None, total_qp / qp.size, picture_type)
