@@ -53,8 +53,10 @@ class PictureDecoder:
 
     def cost_s(self, size_px: tuple[int, int], *, is_key: bool) -> float:
         """Seconds that decoding a picture takes, by the last ones."""
-        first = (FIRST_KEY_NS_PER_PX if is_key else FIRST_NS_PER_PX) * 1e-9 * size_px[0] * size_px[1]
-        return self._cost_s.get(is_key, first)
+        known_s = self._cost_s.get(is_key)
+        if known_s is not None:
+            return known_s
+        return (FIRST_KEY_NS_PER_PX if is_key else FIRST_NS_PER_PX) * 1e-9 * size_px[0] * size_px[1]
 
     def decode(self, decoder: av.VideoCodecContext, packet: Packet, index: int) -> Picture | None:
         """The picture of a packet, whose number in its sequence is `index`; None for one with errors. Raises

@@ -64,6 +64,7 @@ class ActivityPartition:
         self._bins: list[ActivityBin] = []  # final, from the open group's first on
         self._start = first
         self._num_still_before = self.rule.num_calm
+        self._is_active: bool | None = None
 
     @property
     def start(self) -> int:
@@ -87,8 +88,10 @@ class ActivityPartition:
     @property
     def is_active(self) -> bool:
         """Whether the open group is one of activity so far: such a group does not stay open over `num_calm` still bins."""
-        newest = any(each.is_active for each in self._raw[-1 - self._smooth :])
-        return newest or any(each.is_active for each in self._bins[-self.rule.num_calm :])
+        if self._is_active is None:  # asked for at every packet, and the same until a bin changes
+            newest = any(each.is_active for each in self._raw[-1 - self._smooth :])
+            self._is_active = newest or any(each.is_active for each in self._bins[-self.rule.num_calm :])
+        return self._is_active
 
     @property
     def open_cost(self) -> float:
@@ -112,6 +115,8 @@ class ActivityPartition:
         if peak is not None:
             newest.num_told += 1
             newest.num_active += peak >= 1.0
+            if newest.num_active:
+                self._is_active = None
             newest.most = max(newest.most, peak)
         newest.has_key |= is_key
         return spans
@@ -134,6 +139,7 @@ class ActivityPartition:
         """Open bins up to `bin_`; all before it are final."""
         spans: list[Span] = []
         while self.newest < bin_:
+            self._is_active = None
             self._raw.append(_Raw())
             spans += self._smooth_to(self.newest - 1 - max(1, self._smooth))
         return spans

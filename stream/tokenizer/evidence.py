@@ -64,6 +64,8 @@ class Scorer:
 
     def _coded(self, effort: SteadyEffort) -> BlockEvidence | None:
         """By what slice data tells alone. A block that is larger than what is at work in it counts all the same."""
+        if not effort.area and effort.peak < 1.0:
+            return None  # no macroblock is at work
         num_active = int(np.count_nonzero(self.sums(effort.strength) > HALF * BLOCK_PX * BLOCK_PX))
         num_active = max(num_active, int(effort.peak >= 1.0))
         return BlockEvidence(self.sums(effort.score).astype(np.float32), num_active) if num_active else None

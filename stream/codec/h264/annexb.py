@@ -161,6 +161,15 @@ def slice_type(nal: bytes) -> str:
         return ""
 
 
+def picture_type(data: bytes) -> str:
+    """P, B or I, by the first slice of a byte stream. Empty where there is none, or it cannot be read."""
+    begin = len(START_CODE)
+    is_plain = len(data) > begin + 1 and data.startswith(START_CODE) and data[begin] & TYPE_MASK in _SLICES
+    if is_plain and data[begin + 1] & 0x80 and (known := _FIRST_TYPES[data[begin + 1] & 0x7F]):
+        return known  # most packets of a camera
+    return slice_type(first_slice(data))
+
+
 def first_slice(data: bytes) -> bytes:
     """The beginning of the first slice among the first units of a byte stream, as much as `slice_type` looks at; empty without one."""
     at = data.find(SHORT_CODE)

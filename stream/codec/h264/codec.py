@@ -9,7 +9,7 @@ from collections.abc import Iterable
 
 from stream.codec.codec import BlockParser, Codec, SequenceStart, StreamClaims
 from stream.codec.h264.access_unit import Canonicaliser, is_random_access
-from stream.codec.h264.annexb import START_CODE, TYPE_MASK, NalType, first_slice, nal_type, slice_type, split_annexb
+from stream.codec.h264.annexb import START_CODE, TYPE_MASK, NalType, nal_type, picture_type, split_annexb
 from stream.codec.h264.parameter_sets import Pps, read_pps
 from stream.codec.h264.sequence import read_sequence
 from stream.codec.h264.vui import Claims, Vui, read_claims
@@ -39,7 +39,7 @@ class _H264(Codec):
         return PlainParser(with_motion=with_motion)
 
     def picture_type(self, data: bytes) -> str:
-        return slice_type(first_slice(data))
+        return picture_type(data)
 
     def sequence(self, data: bytes) -> SequenceStart | None:
         return read_sequence(data)
