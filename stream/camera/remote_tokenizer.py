@@ -6,6 +6,7 @@ group, the packets on their way, the event under way; then another tokenizer beg
 
 from __future__ import annotations
 
+import time
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import replace
@@ -107,6 +108,7 @@ class RemoteTokenizer:
         try:
             link.channel.send(Request(method, arguments))
             reply: Reply = link.channel.receive()
+            self._worker.heard_s = time.monotonic()
         except (OSError, EOFError) as error:
             self._lose(link, error)
             return None

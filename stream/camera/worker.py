@@ -11,6 +11,7 @@ import selectors
 import socket
 import sys
 import traceback
+from collections import deque
 from collections.abc import Sequence
 from typing import Any
 
@@ -29,12 +30,14 @@ from stream.events.event import Change
 from stream.sources.channel import Channel
 from stream.sources.template import run
 
+LOOKS = frozenset({"peek", "newest_picture"})
+"""Somebody waits for these, a question say."""
 FIGURES_EVERY = 16
 """Figures go along with news, and with every so manieth request: how much was decoded changes with every picture."""
 
 
 class ServedCamera:
-    """One camera of this worker."""
+    """One camera of this worker. `receive` and `serve` raise `EOFError` or `OSError` once it has gone."""
 
     def __init__(self, channel: Channel) -> None:
         self._channel = channel
@@ -42,9 +45,11 @@ class ServedCamera:
         self._told = TokenizerFigures()
         self._num_requests = 0
 
-    def serve(self) -> None:
-        """Whatever comes next. Raises `EOFError` or `OSError` once the camera has gone."""
-        message: TokenizingSettings | Request = self._channel.receive()
+    def receive(self) -> Request | TokenizingSettings:
+        message: Request | TokenizingSettings = self._channel.receive()
+        return message
+
+    def serve(self, message: Request | TokenizingSettings) -> None:
         if isinstance(message, TokenizingSettings):
             self._tokenizer = LocalTokenizer(message)
             self._channel.send(Reply())
@@ -74,30 +79,51 @@ class ServedCamera:
 
 
 class Worker:
-    """Serves its owner until that ends."""
+    """Serves its owner until that ends: cameras in the order in which they ask, those that somebody looks at first."""
 
     def __init__(self, owner: socket.socket) -> None:
         self._owner = owner
         self._cameras: dict[int, ServedCamera] = {}
+        self._waiting: deque[tuple[int, Request | TokenizingSettings]] = deque()
         self._selector = selectors.DefaultSelector()
         self._selector.register(owner, selectors.EVENT_READ)
 
     def run(self) -> None:
         self._owner.sendall(READY)
-        while True:
-            for key, _ in self._selector.select():
-                if (camera := self._cameras.get(key.fd)) is not None:
-                    self._serve(key.fd, camera)
-                elif not self._add():
-                    return
+        while self._hear():
+            descriptor, message = self._waiting.popleft()
+            if (camera := self._cameras.get(descriptor)) is not None:
+                try:
+                    camera.serve(message)
+                except (EOFError, OSError):
+                    self._remove(descriptor, camera)
 
-    def _serve(self, descriptor: int, camera: ServedCamera) -> None:
+    def _hear(self) -> bool:
+        """All that was said; waits for something where nothing waits. False once the owner has gone."""
+        is_first = True
+        while is_first or not self._waiting:
+            for key, _ in self._selector.select(0 if self._waiting else None):
+                if (camera := self._cameras.get(key.fd)) is not None:
+                    self._receive(key.fd, camera)
+                elif key.fileobj is self._owner and not self._add():
+                    return False
+            is_first = False
+        return True
+
+    def _receive(self, descriptor: int, camera: ServedCamera) -> None:
         try:
-            camera.serve()
+            message = camera.receive()
         except (EOFError, OSError):
-            self._selector.unregister(descriptor)
-            del self._cameras[descriptor]
-            camera.close()
+            self._remove(descriptor, camera)
+            return
+        is_look = isinstance(message, Request) and message.method in LOOKS
+        (self._waiting.appendleft if is_look else self._waiting.append)((descriptor, message))
+
+    def _remove(self, descriptor: int, camera: ServedCamera) -> None:
+        self._selector.unregister(descriptor)
+        del self._cameras[descriptor]
+        self._waiting = deque(each for each in self._waiting if each[0] != descriptor)
+        camera.close()
 
     def _add(self) -> bool:
         """One more camera; False once the owner has gone."""

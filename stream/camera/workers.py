@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import itertools
 import logging
+import math
 import os
 import socket
 import threading
@@ -28,7 +29,7 @@ log = logging.getLogger(__name__)
 START_S = 600.0
 """A start compiles what is compiled, where nobody has done so before."""
 HANGS_S = 15.0
-"""A worker that says nothing to a request for so long hangs."""
+"""A worker that is asked and answers nobody for so long hangs."""
 GRACE_S = 1.0
 """What one has for ending by itself."""
 
@@ -44,7 +45,8 @@ class WorkerLink(NamedTuple):
 
 
 class WorkerProcess:
-    """One worker: whichever process it is now. For any thread."""
+    """One worker: whichever process it is now. For any thread. `heard_s`, told by its cameras: when it answered last, by `time.monotonic`; a
+    busy one keeps a camera waiting and is well."""
 
     def __init__(
         self,
@@ -55,6 +57,7 @@ class WorkerProcess:
         monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
         self.num_lost = 0
+        self.heard_s = -math.inf
         self._name, self._hangs_s = name, hangs_s
         self._backoff = backoff or Backoff(first_s=0.1, longest_s=10.0)
         self._monotonic = monotonic
@@ -63,7 +66,7 @@ class WorkerProcess:
         self._process: ForkedProcess | StartedProcess | None = None
         self._control: socket.socket | None = None
         self._has_ended = False
-        self._started_s = self._not_before_s = -float("inf")
+        self._started_s = self._not_before_s = -math.inf
 
     @property
     def is_running(self) -> bool:
@@ -92,7 +95,7 @@ class WorkerProcess:
                     ours.close()
                     self._lose()
                     return None
-            return WorkerLink(Channel(ours, patience_s=self._hangs_s), self._number)
+            return WorkerLink(Channel(ours, patience_s=self._hangs_s, heard_s=lambda: self.heard_s), self._number)
 
     def lost(self, link: WorkerLink, error: Exception) -> None:
         """A camera has no answer: the first to say so of a process ends it."""
