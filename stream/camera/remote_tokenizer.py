@@ -17,7 +17,7 @@ import numpy as np
 from ov2.canvas import CanvasGroup
 from stream.camera.tokenizing import CameraTokenizer, LocalTokenizer, Tokenized, TokenizerFigures, TokenizingSettings, Widened
 from stream.camera.worker_messages import Reply, Request
-from stream.camera.workers import WorkerLink, WorkerProcess
+from stream.camera.worker_process import WorkerLink, WorkerProcess
 from stream.config.sections import CameraSettings, IngestSettings
 from stream.events.boundary_settings import BoundarySettings
 from stream.events.event import Change
@@ -123,7 +123,7 @@ class RemoteTokenizer:
         if self._has_ended:
             link.channel.close()
         else:
-            self._worker.lost(link, error)
+            self._worker = self._worker.lost(link, error, self._settings.name)
         if self._told is not None and self._told.type != "end":
             after = self._told.after
             self._untold.append(Change("end", after, replace(after, end_time=after.frame_time)))

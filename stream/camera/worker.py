@@ -1,8 +1,8 @@
 """A worker: a process that tokenizes the packets of several cameras in one thread, where no interpreter's lock is fought over.
 
-Forked from a template, or run by `workers.py`: `python -m stream.camera.worker FD`. In, over the socket FD: the socket of a camera; over that,
-its `TokenizingSettings`, then requests. Out: over FD a byte once it is ready; over a camera's socket one `Reply` to each of these, and nothing
-more is said over it before that. It ends when the other end of FD does.
+Forked from a template, or run by `worker_process.py`: `python -m stream.camera.worker FD`. In, over the socket FD: the socket of a camera; over
+that, its `TokenizingSettings`, then requests. Out: in memory whom it serves (`serving.py`); over FD a byte once it is ready; over a camera's
+socket one `Reply` to each of these, and nothing more is said over it before that. It ends when the other end of FD does.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from ov2.canvas import CanvasGroup
+from stream.camera.serving import NOBODY, Serving
 from stream.camera.tokenizing import (
     LocalTokenizer,
     SkippedPacket,
@@ -25,7 +26,7 @@ from stream.camera.tokenizing import (
     Widened,
     warm_up,
 )
-from stream.camera.worker_messages import NEW_CAMERA, READY, Reply, Request
+from stream.camera.worker_messages import NUMBER, READY, Reply, Request
 from stream.events.event import Change
 from stream.sources.channel import Channel
 from stream.sources.template import run
@@ -39,7 +40,8 @@ FIGURES_EVERY = 16
 class ServedCamera:
     """One camera of this worker. `receive` and `serve` raise `EOFError` or `OSError` once it has gone."""
 
-    def __init__(self, channel: Channel) -> None:
+    def __init__(self, number: int, channel: Channel) -> None:
+        self.number = number
         self._channel = channel
         self._tokenizer: LocalTokenizer | None = None
         self._told = TokenizerFigures()
@@ -89,14 +91,17 @@ class Worker:
         self._selector.register(owner, selectors.EVENT_READ)
 
     def run(self) -> None:
+        self._serving = Serving.take(self._owner)
         self._owner.sendall(READY)
         while self._hear():
             descriptor, message = self._waiting.popleft()
             if (camera := self._cameras.get(descriptor)) is not None:
+                self._serving.camera = camera.number
                 try:
                     camera.serve(message)
                 except (EOFError, OSError):
                     self._remove(descriptor, camera)
+                self._serving.camera = NOBODY
 
     def _hear(self) -> bool:
         """All that was said; waits for something where nothing waits. False once the owner has gone."""
@@ -111,11 +116,14 @@ class Worker:
         return True
 
     def _receive(self, descriptor: int, camera: ServedCamera) -> None:
+        self._serving.camera = camera.number
         try:
             message = camera.receive()
         except (EOFError, OSError):
             self._remove(descriptor, camera)
             return
+        finally:
+            self._serving.camera = NOBODY
         is_look = isinstance(message, Request) and message.method in LOOKS
         (self._waiting.appendleft if is_look else self._waiting.append)((descriptor, message))
 
@@ -128,13 +136,14 @@ class Worker:
     def _add(self) -> bool:
         """One more camera; False once the owner has gone."""
         try:
-            message, descriptors, _, _ = socket.recv_fds(self._owner, len(NEW_CAMERA), 1, socket.MSG_CMSG_CLOEXEC)
+            message, descriptors, _, _ = socket.recv_fds(self._owner, NUMBER.size, 1, socket.MSG_CMSG_CLOEXEC)
         except ConnectionError:
             return False
         if not message:
             return False
         [descriptor] = descriptors
-        self._cameras[descriptor] = ServedCamera(Channel(socket.socket(fileno=descriptor)))
+        [number] = NUMBER.unpack(message)
+        self._cameras[descriptor] = ServedCamera(number, Channel(socket.socket(fileno=descriptor)))
         self._selector.register(descriptor, selectors.EVENT_READ)
         return True
 
@@ -159,7 +168,7 @@ def serve(descriptor: int) -> None:
     with socket.socket(fileno=descriptor) as owner:
         try:
             Worker(owner).run()
-        except (BrokenPipeError, ConnectionResetError):
+        except (EOFError, BrokenPipeError, ConnectionResetError):
             return  # the owner has gone
 
 

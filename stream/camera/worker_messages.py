@@ -1,18 +1,19 @@
 """What a worker and its owner say to each other.
 
-In: nothing. Out: the owner's requests and the worker's replies over the socket of a camera; bytes over that of the worker.
+In: nothing. Out: the owner's requests and the worker's replies over the socket of a camera; numbers over that of the worker.
 """
 
 from __future__ import annotations
 
+import struct
 from typing import Any, NamedTuple
 
 from stream.camera.tokenizing import TokenizerFigures
 
 READY = b"\1"
 """A worker has started."""
-NEW_CAMERA = b"\0"
-"""Beside it comes the camera's socket."""
+NUMBER = struct.Struct("!I")
+"""Of a camera that is new, from one; beside it comes its socket."""
 
 
 class Request(NamedTuple):

@@ -8,9 +8,11 @@ import random
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
+from functools import partial
 
 import psutil
 import pytest
@@ -24,7 +26,8 @@ from waiting import until
 from ov2.canvas import CanvasGroup
 from stream.camera.remote_tokenizer import RemoteTokenizer
 from stream.camera.tokenizing import CameraTokenizer, LocalTokenizer, Tokenized, TokenizingSettings
-from stream.camera.workers import WorkerProcess, Workers
+from stream.camera.worker_process import MOST_APART, WorkerProcess
+from stream.camera.workers import Workers
 from stream.events.event import Change
 from stream.sources import open_source
 from stream.sources.forked import can_fork
@@ -184,6 +187,50 @@ def test_a_worker_that_dies_or_hangs_costs_what_is_open_and_is_told_once(
         assert peek is not None
         assert peek.group_id == front.figures.num_groups == num_groups + len(again.groups)
         assert expected is None
+
+
+class Deadly:
+    """Where it is read, the process ends, or hangs: as FFmpeg could with a packet."""
+
+    def __init__(self, *what: object) -> None:
+        self._what = what
+
+    def __reduce__(self) -> tuple[object, ...]:
+        return self._what[0], self._what[1:]
+
+
+@pytest.mark.parametrize("deadly", [Deadly(os.abort), Deadly(time.sleep, 3600.0)], ids=["dies", "hangs"])
+def test_a_camera_that_its_worker_dies_at_has_another_to_itself(
+    packets: list[Packet], worker: WorkerProcess, deadly: Deadly
+) -> None:
+    with remote(worker) as front, remote(worker) as back:
+        pushed(front, packets[:5])
+        pushed(back, packets[:5])
+        front.push([(deadly, 1.0)])  # type: ignore[list-item]
+        pushed(back, packets[5:6])
+        assert (worker.num_lost, len(worker.apart)) == (1, 1)
+        until(front.began_anew)
+        until(back.began_anew)
+        expected = all_of(pushed(local(), packets))
+        assert all_of(pushed(front, packets[:40]))[0] == all_of(pushed(local(), packets[:40]))[0]
+        front.push([(deadly, 1.0)])  # type: ignore[list-item]
+        assert (worker.num_lost, worker.apart[0].num_lost, len(worker.apart)) == (1, 1, 1)
+        assert all_of(pushed(back, packets)) == expected, "nothing of it is noticed"
+        until(front.began_anew)
+        assert len(worker.apart) == 1, "it stays there"
+
+
+def test_where_a_worker_dies_at_one_camera_after_the_other_they_are_not_why(worker: WorkerProcess) -> None:
+    def died_at(tokenizer: RemoteTokenizer, num_before: int) -> bool:
+        """Not while a worker that has just died is waited for."""
+        tokenizer.began_anew()
+        tokenizer.push([(Deadly(os.abort), 1.0)])  # type: ignore[list-item]
+        return worker.num_lost > num_before
+
+    for num_before in range(MOST_APART + 1):
+        with remote(worker) as tokenizer:
+            until(partial(died_at, tokenizer, num_before))
+    assert (worker.num_lost, len(worker.apart)) == (MOST_APART + 1, MOST_APART)
 
 
 def test_cameras_of_another_worker_notice_nothing(packets: list[Packet], worker: WorkerProcess) -> None:
