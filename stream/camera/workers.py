@@ -13,11 +13,13 @@ from stream.camera.worker_process import WorkerProcess
 
 
 class Workers:
-    """`num` of them; None: as many as there are cores beside the model's, at least one, and no more than cameras; 0: cameras are tokenized in
-    this process. `start`, then `end`."""
+    """`num` of them; None: as many as there are cores, and no more than cameras; 0: cameras are tokenized in this process. `start`, then `end`.
+
+    Not one fewer, for the model: it leaves its core half of the time. Where others want a core, too, the system shares it out by threads: on
+    two busy cores one worker got a quarter of one and dropped packets; two did not (docs/ingest.md)."""
 
     def __init__(self, num: int | None, *, num_cameras: int) -> None:
-        planned = min(max(1, _num_cores() - 1), num_cameras) if num is None else num
+        planned = min(_num_cores(), num_cameras) if num is None else num
         self._workers = [WorkerProcess(f"worker {number}") for number in range(planned)]
         self._turns = itertools.cycle(self._workers)
 

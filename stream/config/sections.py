@@ -224,8 +224,7 @@ class IngestSettings(Section):
         default=None,
         ge=0,
         le=1024,
-        description="processes that tokenize cameras' packets; empty: as many as cores beside one, at least one, at most the cameras; "
-        "0: the service's own threads",
+        description="processes that tokenize cameras' packets; empty: as many as cores, at most the cameras; 0: the service's own threads",
     )
 
     @model_validator(mode="after")

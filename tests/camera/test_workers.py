@@ -298,7 +298,7 @@ def test_a_worker_that_was_ended_gives_nothing_more_and_waits_for_nobody(packets
     assert worker.num_lost == 0
 
 
-def test_workers_are_one_fewer_than_cores_and_no_more_than_cameras(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_workers_are_as_many_as_cores_and_no_more_than_cameras(monkeypatch: pytest.MonkeyPatch) -> None:
     def planned(cores: int, cameras: int, num: int | None = None) -> int:
         monkeypatch.setattr(os, "sched_getaffinity", lambda process: set(range(cores)))
         workers = Workers(num, num_cameras=cameras)
@@ -306,8 +306,8 @@ def test_workers_are_one_fewer_than_cores_and_no_more_than_cameras(monkeypatch: 
 
     assert [planned(1, 4), planned(2, 4), planned(8, 40), planned(8, 3), planned(8, 3, 5), planned(8, 3, 0)] == [
         1,
-        1,
-        7,
+        2,
+        8,
         3,
         5,
         0,
