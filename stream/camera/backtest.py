@@ -16,12 +16,10 @@ from ov2.engine import Engine, EngineSettings
 from ov2.errors import PromptError
 from ov2.model import OV2Model
 from stream.camera.pipeline import CameraPipeline
+from stream.camera.tokenizing import LocalTokenizer, TokenizingSettings
 from stream.camera.zone_view import ZoneView
-from stream.events.boundary import BoundaryDetector
-from stream.events.boundary_settings import BoundarySettings
 from stream.events.event import Change
 from stream.tokenizer.settings import TokenizerSettings, settings_from
-from stream.tokenizer.tokenizer import Tokenizer
 from stream.units import Packet
 from stream.watch.judge import CameraView, WatchJudge
 from stream.watch.settings import WatchSettings
@@ -71,12 +69,13 @@ class BackTest:
         with Engine(self._model, EngineSettings(max_streams=1 + len(zones))) as engine:
             clock, changes = PacketClock(), list[Change]()
             streams = [engine.open(self._camera)]
-            pipeline = CameraPipeline(self._camera, Tokenizer(self._tokenizing), streams[0], clock=lambda: clock.wall_s)
+            settings = TokenizingSettings(name=self._camera, tokenizer=self._tokenizing)
+            tokenizer = LocalTokenizer(settings, clock=lambda: clock.wall_s)
+            pipeline = CameraPipeline(self._camera, tokenizer, streams[0], clock=lambda: clock.wall_s)
             views: dict[object, CameraView] = {(): pipeline}
             for index, zone in enumerate(zones):
                 streams.append(engine.open(f"{self._camera}/zone{index}"))
                 views[zone] = ZoneView(pipeline, streams[-1], zone)
-            boundary = BoundaryDetector(self._camera, BoundarySettings(), clock=lambda: clock.wall_s)
             judge = WatchJudge(
                 lambda camera, zone: views[zone],
                 changes.append,
@@ -85,13 +84,13 @@ class BackTest:
                 clock=lambda: clock.wall_s,
                 monotonic=lambda: clock.media_s,
             )
-            for name, settings in self._watches.items():
-                judge.put(self._camera, name, settings)
+            for name, watch in self._watches.items():
+                judge.put(self._camera, name, watch)
             with closing(pipeline):
                 for packet in packets:
                     clock.see(packet)
-                    begun = any(change.type == "new" for change in boundary.push(packet, *pipeline.seen_by_encoder(packet)))
-                    if pipeline.push(packet) or begun:
+                    done = pipeline.push([packet])
+                    if done.groups or any(change.type == "new" for change in done.changes):
                         judge.hint(self._camera)
                     for stream in streams:
                         stream.wait()

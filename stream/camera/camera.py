@@ -1,7 +1,8 @@
 """One camera: its packets tokenized and watched for boundaries, its state told.
 
-In: its settings. Out: packets into its `CameraPipeline`, changes of boundary events, a state with a reason. The supervisor's thread
-connects and reads; this one takes packets from the mailbox between them. What goes wrong here touches no other camera.
+In: its settings. Out: packets into its `CameraPipeline`, the changes of boundary events that come back, a state with a reason. The
+supervisor's thread connects and reads; this one takes packets from the mailbox between them, all that wait at once. What goes wrong here
+touches no other camera.
 """
 
 from __future__ import annotations
@@ -9,8 +10,9 @@ from __future__ import annotations
 import logging
 import threading
 import time
+import traceback
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from stream.camera.connecting import can_wait, connector_for, timekeeper_for
 from stream.camera.health import Health
@@ -18,9 +20,8 @@ from stream.camera.pipeline import CameraPipeline
 from stream.camera.rate import Rate
 from stream.camera.status import CameraStatus, CameraTimeline
 from stream.camera.timeline import History
+from stream.camera.tokenizing import SkippedPacket, Tokenized
 from stream.config.configuration import CameraSettings
-from stream.events.boundary import BoundaryDetector
-from stream.events.boundary_settings import BoundarySettings
 from stream.events.event import Change
 from stream.sources import Backoff, CameraState, Mailbox, StateMachine, Supervisor, parse_address, redact
 from stream.sources.connection import Connector
@@ -68,6 +69,7 @@ class Camera:
         self.feed = feed
         self._on_event, self._on_group, self._on_away, self._on_packet = on_event, on_group, on_away, on_packet
         self._is_away = False
+        self._is_calm = True
         self._monotonic = time.monotonic
         self._taken_s = self._monotonic()
         self._late_s = 0.0
@@ -85,9 +87,6 @@ class Camera:
             backoff=Backoff(first_s=settings.reconnect.first_s, longest_s=settings.reconnect.longest_s),
             can_wait=can_wait(address, settings),
         )
-        alert = settings.boundary
-        boundary = BoundarySettings(onset=alert.onset, calm_s=alert.calm_s, refractory_s=alert.refractory_s)
-        self._boundary = BoundaryDetector(name, boundary, clock=clock) if alert.enabled else None
         self._rate = Rate()
         self._health = Health(f"camera {name}")
         self._errors: Counter[str] = Counter()
@@ -162,42 +161,48 @@ class Camera:
     def _main(self) -> None:
         while True:
             try:
-                packet = self._mailbox.get(POLL_S)
+                packets = self._mailbox.take(self.feed.batch_packets, POLL_S)
             except TimeoutError:
                 self._observe()
                 continue
-            if packet is None:
+            if not packets:
                 break
             self._observe()
             try:
-                self._take(packet)
-            except Exception as error:  # the fault barrier between cameras: told in full once, then counted
-                kind = f"internal_{type(error).__name__}"
-                self._errors[kind] += 1
-                if self._errors[kind] == 1:
-                    log.exception("camera %s: a packet was skipped", self.name)
-        for group in self.feed.flush():
+                self._take(packets)
+            except Exception as error:  # noqa: BLE001  the fault barrier between cameras
+                self._skip(SkippedPacket(type(error).__name__, traceback.format_exc()))
+        for group in self.feed.flush().groups:
             self.history.see_group(group)
         self._quiet()
         reason = redact(self._supervisor.last_error or "the stream has ended")
         log.info("camera %s: %s", self.name, reason)
         self.states.to(CameraState.OFFLINE, reason)
 
-    def _take(self, packet: Packet) -> None:
-        self._on_packet(packet)
-        self._rate.push(packet.media_s)
-        self.history.see_packet(packet)
-        if self._boundary is not None:
-            self._tell(self._boundary.push(packet, *self.feed.seen_by_encoder(packet)))
-        self._is_away = False
+    def _take(self, packets: Sequence[Packet]) -> None:
+        for packet in packets:
+            self._on_packet(packet)
+            self._rate.push(packet.media_s)
+            self.history.see_packet(packet)
+        self._is_away = self._is_calm = False
         self._taken_s = self._monotonic()
-        self._late_s = max(0.0, self._clock() - packet.wall_s)
-        groups = self.feed.push(packet)
-        self.num_frames += 1  # seen: it can be asked about now
-        for group in groups:
+        self._late_s = max(0.0, self._clock() - packets[-1].wall_s)
+        done = self.feed.push(packets)
+        self.num_frames += len(packets) - len(done.skipped)  # seen: they can be asked about now
+        for skipped in done.skipped:
+            self._skip(skipped)
+        self._tell(done)
+        for group in done.groups:
             self.history.see_group(group)
-        if groups:
+        if done.groups:
             self._on_group(self)
+
+    def _skip(self, skipped: SkippedPacket) -> None:
+        """Told in full once, then counted."""
+        kind = f"internal_{skipped.kind}"
+        self._errors[kind] += 1
+        if self._errors[kind] == 1:
+            log.error("camera %s: a packet was skipped\n%s", self.name, skipped.traceback)
 
     def _observe(self) -> None:
         """Once a second: is the camera well? Whenever it is away: what was happening has ended."""
@@ -213,12 +218,13 @@ class Camera:
 
     def _quiet(self) -> None:
         """Nothing happens any more in front of a camera that is away; a short break is none."""
-        if self._boundary is not None:
-            self._tell(self._boundary.reset())
+        if not self._is_calm:
+            self._is_calm = True
+            self._tell(self.feed.calm())
         if not self._is_away and self._monotonic() - self._taken_s > AWAY_S:
             self._is_away = True
             self._on_away(self)
 
-    def _tell(self, changes: list[Change]) -> None:
-        for change in changes:
+    def _tell(self, done: Tokenized) -> None:
+        for change in done.changes:
             self._on_event(change)

@@ -16,10 +16,10 @@ from stream.camera.answer import Answer, answer
 from stream.camera.errors import NotReadyError
 from stream.camera.pipeline import CameraPipeline
 from stream.camera.question import Finished, Item, Piece, Question, Refused
+from stream.camera.tokenizing import LocalTokenizer, TokenizingSettings
 from stream.errors import SourceError
 from stream.sources import open_source, redact
 from stream.tokenizer.settings import settings_from
-from stream.tokenizer.tokenizer import Tokenizer
 
 WATCH_S = 10.0
 """How much of a live camera is watched before the question is asked."""
@@ -32,7 +32,8 @@ def ask_source(
 
     Raises `SourceError` when it cannot be opened or shows nothing, `QuestionError` for a question that cannot be asked.
     """
-    tokenizer = Tokenizer(settings_from(model.stream_settings.get("tokenizer", {})))
+    tokenizing = settings_from(model.stream_settings.get("tokenizer", {}))
+    tokenizer = LocalTokenizer(TokenizingSettings(name=redact(url), tokenizer=tokenizing, boundary=None))
     items: queue.SimpleQueue[Item] = queue.SimpleQueue()
     question = Question(redact(url), text.strip(), sampling or Sampling(), lambda _, item: items.put(item))
     with Engine(model, EngineSettings(max_streams=1)) as engine:
@@ -40,7 +41,7 @@ def ask_source(
         with open_source(url) as source:
             until_s = seconds if seconds is not None else WATCH_S if source.address.is_live else float("inf")
             for packet in source:
-                if feed.push(packet):
+                if feed.push([packet]).groups:
                     feed.wait()
                 if packet.media_s >= until_s:
                     break

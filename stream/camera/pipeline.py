@@ -1,7 +1,8 @@
 """One camera's tokenizer, and its stream of the engine.
 
 In: packets, from the camera's thread; questions, from any. Out: groups appended to the stream; and for a question the still-open group,
-taken in one step with the groups before it, so that an answer sees every frame exactly once.
+taken in one step with the groups before it, so that an answer sees every frame exactly once. The tokenizer may be in another process
+(`remote_tokenizer.py`): one lock keeps packets and questions in order.
 
 When the model falls behind, the tokenizer makes fewer, longer groups; when that is not enough, the engine skips the oldest.
 """
@@ -27,9 +28,8 @@ from stream.camera.recall import Recall, Recollection
 from stream.camera.recording import Recorder
 from stream.camera.snapshots import jpeg
 from stream.camera.spans import Span, merged, span_of
-from stream.codec.effort import Effort
+from stream.camera.tokenizing import CameraTokenizer, Tokenized
 from stream.memory import Memory
-from stream.tokenizer.tokenizer import Tokenizer
 from stream.units import Packet
 from stream.watch.look import Look
 
@@ -47,13 +47,13 @@ TOLD_FROM = 1.5
 
 
 class CameraPipeline:
-    """`push` from the camera's thread, the rest from any. `followers` are given every group that joins the stream. While `is_paused`
-    the model sees nothing new."""
+    """`push`, `flush` and `calm` from the camera's thread, the rest from any. `followers` are given every group that joins the stream.
+    While `is_paused` the model sees nothing new."""
 
     def __init__(
         self,
         name: str,
-        tokenizer: Tokenizer,
+        tokenizer: CameraTokenizer,
         stream: Stream,
         *,
         memory: Memory | None = None,
@@ -76,7 +76,7 @@ class CameraPipeline:
         """What was lost on the way, by reason: frames that could not be decoded, groups that the model had no time for."""
         memory = self._remember.memory
         return (
-            self._tokenizer.stats.dropped
+            self._tokenizer.figures.dropped
             + Counter(self._stream.skipped)
             + (memory.dropped if memory is not None else Counter())
             + (self.recorder.drops if self.recorder is not None else Counter())
@@ -85,7 +85,7 @@ class CameraPipeline:
     @property
     def tokens_per_s(self) -> float:
         """Mean LLM tokens per second of stream."""
-        return round(self._tokenizer.stats.tokens_per_s, 1)
+        return round(self._tokenizer.figures.tokens_per_s, 1)
 
     @property
     def token_rate(self) -> float:
@@ -94,7 +94,7 @@ class CameraPipeline:
 
     def figures(self) -> dict[str, float | None]:
         """Mean seconds per group, tokens per second of stream, seconds in the session."""
-        stats = self._tokenizer.stats
+        stats = self._tokenizer.figures
         window = self._stream.window
         return {
             "group_seconds": round(stats.media_s / stats.num_groups, 2) if stats.num_groups else None,
@@ -105,14 +105,12 @@ class CameraPipeline:
     @property
     def decoded_share(self) -> float | None:
         """Pictures decoded, of all that came; None before the first."""
-        return self._tokenizer.decoded_share
+        return self._tokenizer.figures.decoded_share
 
     def limits(self) -> list[str]:
         """What of the settings cannot be kept, and why: sizes for the token rate, a window that the checkpoint's times cut short."""
-        plan, limits = self._tokenizer.plan, self._stream.limits
-        told = [str(limit) for limit in plan.limits] if plan is not None else []
-        told += [f"every picture is decoded: {why}"] if (why := self._tokenizer.why_decoded) else []
-        rate = self._tokenizer.stats.tokens_per_s
+        limits, figures = self._stream.limits, self._tokenizer.figures
+        told, rate = list(figures.limits), figures.tokens_per_s
         if rate and limits.window_tokens / rate > TOLD_FROM * limits.window_s:
             told.append(
                 f"the window's {limits.window_tokens} tokens would hold {limits.window_tokens / rate:.0f} s at this camera's "
@@ -121,35 +119,47 @@ class CameraPipeline:
             )
         return told
 
-    def seen_by_encoder(self, packet: Packet) -> tuple[float, Effort | None]:
-        """Mean quantiser and effort of a packet that is pushed next; NaN and None where it is no sample, or cannot be read."""
-        with self._lock:
-            slices = self._tokenizer.slices(packet)
-            return slices.mean_qp(), slices.effort()
+    @property
+    def batch_packets(self) -> int:
+        """As many packets are worth pushing at once."""
+        return self._tokenizer.batch_packets
 
-    def push(self, packet: Packet) -> list[CanvasGroup]:
-        """Tokenize a packet; groups that it closed join the stream."""
+    def push(self, packets: Sequence[Packet]) -> Tokenized:
+        """Tokenize packets; groups that they closed join the stream."""
         with self._lock:
             pressure = self._stream.pressure
             factor = 1.0 + (WIDEST - 1.0) * pressure
-            self._tokenizer.widen(factor)
-            if self.recorder is not None:
-                self.recorder.put(packet, factor)
-            groups = self._append(self._tokenizer.push(packet))
-            if groups and pressure:
+            if self._tokenizer.began_anew() and self.recorder is not None:
+                self.recorder.restart(self._tokenizer.settings)
+            for packet in packets:
+                if self.recorder is not None:
+                    self.recorder.put(packet, factor)
+            done = self._tokenizer.push([(packet, factor) for packet in packets])
+            self._append(done.groups)
+            if done.groups and pressure:
                 with suppress(ClosedError):
                     self._stream.count_shed("quota_widened")
-            return groups
+            return done
 
-    def flush(self) -> list[CanvasGroup]:
+    def flush(self) -> Tokenized:
         """Close the open group: the camera's stream has ended."""
         with self._lock:
             if self.recorder is not None:
                 self.recorder.steer("flush")
-            return self._append(self._tokenizer.flush())
+            done = self._tokenizer.flush()
+            self._append(done.groups)
+            return done
+
+    def calm(self) -> Tokenized:
+        """Nothing comes any more: what was happening has ended."""
+        with self._lock:
+            return self._tokenizer.calm()
 
     def close(self) -> None:
         """What was recorded is on the disk afterwards."""
+        self._tokenizer.end()
+        with self._lock:
+            self._tokenizer.close()
         if self.recorder is not None and not self.recorder.close():
             log.warning("camera %s: the disk is slow: the end of the recording is lost", self.name)
 
@@ -226,7 +236,7 @@ class CameraPipeline:
             picture = self._tokenizer.newest_picture(SNAPSHOT_PX)
         return jpeg(picture) if picture is not None else None
 
-    def _append(self, groups: list[CanvasGroup]) -> list[CanvasGroup]:
+    def _append(self, groups: list[CanvasGroup]) -> None:
         taken = [] if self.is_paused else groups
         for group in taken:
             self._spans[group.group_id] = span_of(group)
@@ -237,7 +247,6 @@ class CameraPipeline:
         while len(self._spans) > REMEMBERED:
             self._spans.popitem(last=False)
         self.num_groups += len(taken)
-        return groups
 
     def _peek(self) -> CanvasGroup | None:
         with self._lock:

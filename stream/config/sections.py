@@ -220,6 +220,13 @@ class IngestSettings(Section):
         description="pictures that nobody has asked for wait undecoded, as many as decode in so long; 0 decodes all as they come",
     )
 
+    workers: int | None = Field(
+        default=None,
+        ge=0,
+        le=1024,
+        description="processes that tokenize cameras' packets; empty: as many as cores, at most the cameras; 0: the service's own threads",
+    )
+
     @model_validator(mode="after")
     def _can_be_read(self) -> IngestSettings:
         self.policy()

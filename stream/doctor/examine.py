@@ -22,10 +22,10 @@ from ov2.canvas import CanvasGroup
 from stream.codec.codecs import codec_of
 from stream.codec.decode import DecodedFrame, Decoder
 from stream.doctor.observe import Tell
+from stream.tokenizer.inputs import AnyTokenizer, new_tokenizer
 from stream.tokenizer.planner import CanvasPlan, plan
 from stream.tokenizer.settings import TokenizerSettings
 from stream.tokenizer.stats import TokenizerStats
-from stream.tokenizer.tokenizer import Tokenizer
 from stream.units import Packet
 
 READ_EVERY = 4
@@ -90,7 +90,7 @@ def examine(
     """Take packets, in decode order, through all passes."""
     warm_up()
     settings = settings or TokenizerSettings()
-    tokenizer = Tokenizer(settings, name="doctor")
+    tokenizer = new_tokenizer(settings, name="doctor")
     groups, tokenize_cpu_s, grown_bytes = _tokenize(tokenizer, packets, tell)
     decode_cpu_s = _decode_plainly(packets, tell)
     decoder = Decoder("doctor", with_qp=True, with_macroblocks=True)
@@ -119,7 +119,7 @@ def _stepped(packets: Sequence[Packet], what: str, tell: Tell) -> Iterator[Packe
         yield packet
 
 
-def _tokenize(tokenizer: Tokenizer, packets: Sequence[Packet], tell: Tell) -> tuple[list[CanvasGroup], float, int | None]:
+def _tokenize(tokenizer: AnyTokenizer, packets: Sequence[Packet], tell: Tell) -> tuple[list[CanvasGroup], float, int | None]:
     groups: list[CanvasGroup] = []
     before = most = resident_bytes()
     spent_s = 0.0

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable, Iterator
 
 from ov2.canvas import CanvasGroup
 from stream.packetlog.entries import Recorded, Start, Steer
-from stream.tokenizer.tokenizer import Tokenizer
+from stream.tokenizer.inputs import AnyTokenizer
 
 LogEntry = Recorded | Start | Steer
 
@@ -52,10 +52,10 @@ def paced(
         yield entry
 
 
-def tokenized(entries: Iterable[LogEntry], tokenizer_of: Callable[[Start | None], Tokenizer]) -> Iterator[CanvasGroup]:
+def tokenized(entries: Iterable[LogEntry], tokenizer_of: Callable[[Start | None], AnyTokenizer]) -> Iterator[CanvasGroup]:
     """Groups of a replay: those of the live run, bit for bit, where the log holds the whole run and `tokenizer_of` gives a tokenizer with
     the recorded settings. Every recording of a log has a tokenizer of its own; None stands for one whose start is lost."""
-    tokenizer: Tokenizer | None = None
+    tokenizer: AnyTokenizer | None = None
     for entry in entries:
         if isinstance(entry, Start):
             if tokenizer is not None:
@@ -69,7 +69,7 @@ def tokenized(entries: Iterable[LogEntry], tokenizer_of: Callable[[Start | None]
         yield from tokenizer.flush()
 
 
-def _apply(tokenizer: Tokenizer, entry: Recorded | Steer) -> list[CanvasGroup]:
+def _apply(tokenizer: AnyTokenizer, entry: Recorded | Steer) -> list[CanvasGroup]:
     match entry:
         case Recorded(packet, widen):
             tokenizer.widen(widen)

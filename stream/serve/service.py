@@ -25,8 +25,9 @@ from stream.camera.errors import QuestionError, nothing_seen
 from stream.camera.pipeline import CameraPipeline
 from stream.camera.question import Item, Question
 from stream.camera.recording import Recorder
+from stream.camera.remote_tokenizer import tokenizer_of
 from stream.camera.status import CameraStatus
-from stream.codec import evidence, places
+from stream.camera.workers import Workers
 from stream.config.configuration import CameraSettings, Config
 from stream.errors import RecallError, SettingsError
 from stream.events.ending import end
@@ -48,7 +49,6 @@ from stream.serve.wire import AskRequest, EngineStatus, ServiceStatus, WatchStat
 from stream.sources.address import parse_address
 from stream.sources.states import CameraState
 from stream.tokenizer.settings import settings_from
-from stream.tokenizer.tokenizer import Tokenizer
 from stream.watch.settings import WatchSettings
 from stream.webrtc.sessions import WebRtcSessions
 
@@ -105,6 +105,7 @@ class Service:
         self._engine = Engine(model, engine, on_failure=lambda error: on_failure())
         self._reporter: asyncio.Task[None] | None = None
         self._memories: list[Memory] = []
+        self._workers = Workers(config.ingest.workers, num_cameras=len(config.cameras))
         try:
             pipelines = {name: self._pipeline(name, settings) for name, settings in config.cameras.items()}
             self.watches = WatchKeeper(
@@ -147,8 +148,7 @@ class Service:
         stream = self._engine.open(name, session, max_waiting_groups=settings.pending_groups)
         record = settings.record if settings.enabled else None
         recorder = Recorder(name, record.within(self.config.data), tokenizing) if record is not None else None
-        ingest = self.config.ingest
-        tokenizer = Tokenizer(tokenizing, max_picture_px=ingest.max_picture_px, catch_up_s=ingest.catch_up_s)
+        tokenizer = tokenizer_of(name, settings, tokenizing, self.config.ingest, self._workers.next())
         return CameraPipeline(name, tokenizer, stream, memory=self._memory(name), recorder=recorder)
 
     def _camera(self, name: str, settings: CameraSettings, pipeline: CameraPipeline) -> Camera:
@@ -182,8 +182,7 @@ class Service:
     async def start(self) -> None:
         """Raises `PublishError` when the embedded broker cannot listen."""
         await self.delivery.start(MqttRequests(self).handlers())
-        for part in (evidence, places):
-            await asyncio.to_thread(part.warm_up)
+        await asyncio.to_thread(self._workers.start)
         await asyncio.to_thread(self.alerts.start)
         for camera in self._cameras.values():
             self._status_changed(camera)
@@ -199,6 +198,7 @@ class Service:
         await _within(STOP_S, "clips", asyncio.to_thread(self.clips.close))
         await _within(STOP_S, "engine", asyncio.to_thread(self._engine.close))
         await _within(STOP_S, "cameras", *(asyncio.to_thread(camera.join) for camera in self._cameras.values()))
+        await _within(STOP_S, "workers", asyncio.to_thread(self._workers.end))
         await _within(STOP_S, "memory", *(asyncio.to_thread(memory.close) for memory in self._memories))
         if self._reporter is not None:
             await end([self._reporter])
@@ -282,6 +282,7 @@ class Service:
             webrtc=self.webrtc.figures(),
             refused=dict(self.refused),
             watches=dict(self.watches.judge.counts),
+            workers=self._workers.figures(),
             damaged=found_damaged(self.delivery, self.watches, self.alerts, self._cameras.values()),
             decoded_share={
                 name: share for name, camera in self._cameras.items() if (share := camera.decoded_share) is not None

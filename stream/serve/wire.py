@@ -144,7 +144,7 @@ class ServiceStatus(BaseModel):
     """The service as a whole. `refused`: requests by why they were refused (`unauthorized`, `at_capacity`, `slow_body`, ...). `watches`:
     judgements, those that came late (`thinned`) or not at all (`late`), and what was told. `damaged`: what of the data folder was found damaged
     since the start, by kind. `decoded_share`: by camera, pictures decoded of all that came. `limits`: by camera, what of its
-    settings cannot be kept, why, and what to set."""
+    settings cannot be kept, why, and what to set. `workers`: processes that tokenize (`running`), and how often one died or hung (`lost`)."""
 
     version: str
     model: str
@@ -155,6 +155,7 @@ class ServiceStatus(BaseModel):
     webrtc: dict[str, int]
     refused: dict[str, int]
     watches: dict[str, int]
+    workers: dict[str, int]
     damaged: dict[str, int]
     decoded_share: dict[str, float]
     limits: dict[str, list[str]]

@@ -1,6 +1,7 @@
-"""The owner's side of readers that are forked from a template (`template.py`): one template per owner, and a handle of every reader.
+"""The owner's side of processes that are forked from a template (`template.py`): one template per owner and kind, and a handle of every child.
 
-In: nothing. Out: a socket, and the `ForkedProcess` at its other end. Linux alone has all that it takes; see `can_fork`.
+In: the module that they run. Out: a socket, and the `ForkedProcess` at its other end; where the system cannot fork (`can_fork`), the
+`StartedProcess` there.
 """
 
 from __future__ import annotations
@@ -17,18 +18,19 @@ import threading
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, suppress
 
+from stream.sources.started import StartedProcess
 from stream.sources.template import NUMBER
 
 _FORK_S = 20.0
-"""A template that has forked no reader by then, its own start included, hangs."""
+"""A template that has forked nothing by then, its own start included, hangs."""
 _TELL_S = 2.0
-"""One that has not told by then how a reader ended hangs, too."""
+"""One that has not told by then how a child ended hangs, too."""
 _END_S = 2.0
 """What a template has for ending in order."""
 _NUM_TRIES = 2
 """A template may have died since; one that was just started has not."""
 _NO_THREADS = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}
-"""Of NumPy's, which readers do not need."""
+"""Of NumPy's, which these processes do not need."""
 
 
 def can_fork() -> bool:
@@ -49,7 +51,7 @@ def can_fork() -> bool:
 
 
 class ForkedProcess:
-    """A reader, child of the template. `kill` and `wait` are for any thread."""
+    """A child of the template. `kill` and `wait` are for any thread."""
 
     def __init__(self, lifeline: socket.socket, handle: int) -> None:
         self._lifeline = lifeline
@@ -101,21 +103,22 @@ class ForkedProcess:
 
 
 class TemplateProcess:
-    """One running template, of this process."""
+    """One running template, of this process: of `module`, which may take `start_s` until the first is forked."""
 
-    def __init__(self) -> None:
+    def __init__(self, module: str, start_s: float) -> None:
         self._control, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-        self._control.settimeout(_FORK_S)
+        self._patience_s = max(start_s, _FORK_S)
+        self._control.settimeout(self._patience_s)
         self._asking = threading.Lock()
         owner = os.pidfd_open(os.getpid())
         descriptors = theirs.fileno(), owner
         try:
             with theirs:
                 self._process = subprocess.Popen(
-                    [sys.executable, "-m", "stream.sources.reader", "template", *map(str, descriptors)],
+                    [sys.executable, "-m", module, "template", *map(str, descriptors)],
                     stdin=subprocess.DEVNULL,
                     pass_fds=descriptors,
-                    start_new_session=True,  # Ctrl-C is for the service, which ends its readers in order
+                    start_new_session=True,  # Ctrl-C is for the service, which ends its children in order
                     env={**os.environ, **_NO_THREADS},
                 )
         except OSError:
@@ -138,12 +141,13 @@ class TemplateProcess:
                 undo.enter_context(lifeline)
                 with line:
                     self._ask(theirs.fileno(), line.fileno())
-            handle = _handle(lifeline)
+            handle = _handle(lifeline, self._patience_s)
+            self._patience_s = _FORK_S
             undo.pop_all()
         return ours, ForkedProcess(lifeline, handle)
 
     def end(self) -> None:
-        """In order: its readers end with it."""
+        """In order: its children end with it."""
         self._close()
         try:
             self._process.wait(_END_S)
@@ -151,18 +155,18 @@ class TemplateProcess:
             self.kill()
 
     def kill(self) -> None:
-        """Its readers go on."""
+        """Its children go on."""
         self._process.kill()
         self._process.wait()
         self._close()
 
-    def _ask(self, reader: int, line: int) -> None:
+    def _ask(self, child: int, line: int) -> None:
         folder = os.open(".", os.O_PATH | os.O_DIRECTORY)
         try:
             with self._asking:
                 if self._control.fileno() < 0:
                     raise EOFError("the template has been ended meanwhile")
-                socket.send_fds(self._control, [b"\0"], [reader, line, folder])
+                socket.send_fds(self._control, [b"\0"], [child, line, folder])
         finally:
             os.close(folder)
 
@@ -172,11 +176,17 @@ class TemplateProcess:
 
 
 class Forker:
-    """Whichever template this process has: started for the first reader, anew where it has died."""
+    """Whichever template of `module` this process has: started for the first child, anew where it has died. `start_s`: how long its start may
+    take, if that is long."""
 
-    def __init__(self) -> None:
+    def __init__(self, module: str, *, start_s: float = 0.0) -> None:
+        self._module, self._start_s = module, start_s
         self._lock = threading.Lock()
         self._template: TemplateProcess | None = None
+
+    def start(self) -> tuple[socket.socket, ForkedProcess | StartedProcess]:
+        """A process, and our end of the socket to it: forked where the system can. Raises `OSError`."""
+        return self.fork() if can_fork() else StartedProcess.start(self._module)
 
     def fork(self) -> tuple[socket.socket, ForkedProcess]:
         """Raises `OSError`."""
@@ -185,7 +195,7 @@ class Forker:
             with suppress(EOFError, ConnectionError, TimeoutError):
                 return template.fork()
             template.kill()
-        raise OSError(f"expected a template of readers that forks within {_FORK_S:g} s, got none in {_NUM_TRIES} tries")
+        raise OSError(f"expected a template of {self._module} that forks within {_FORK_S:g} s, got none in {_NUM_TRIES} tries")
 
     def end(self) -> None:
         """At the end of this process at the latest."""
@@ -201,14 +211,10 @@ class Forker:
                 self._template.kill()
                 self._template = None
             if self._template is None:
-                self._template = TemplateProcess()
+                self._template = TemplateProcess(self._module, self._start_s)
                 atexit.unregister(self.end)
                 atexit.register(self.end)
             return self._template
-
-
-FORKER = Forker()
-"""This process's."""
 
 
 def _ends(handle: int, timeout_s: float | None) -> bool:
@@ -219,7 +225,7 @@ def _ends(handle: int, timeout_s: float | None) -> bool:
 
 
 def _adopted_status(handle: int) -> int | None:
-    """Of a reader whose template has died: known where orphans come to this process, as they do to the first of a container."""
+    """Of a child whose template has died: known where orphans come to this process, as they do to the first of a container."""
     try:
         ended = os.waitid(os.P_PIDFD, handle, os.WEXITED)
     except ChildProcessError:
@@ -227,9 +233,9 @@ def _adopted_status(handle: int) -> int | None:
     return None if ended is None else ended.si_status if ended.si_code == os.CLD_EXITED else -ended.si_status
 
 
-def _handle(lifeline: socket.socket) -> int:
+def _handle(lifeline: socket.socket, patience_s: float) -> int:
     """What a template answers."""
-    lifeline.settimeout(_FORK_S)
+    lifeline.settimeout(patience_s)
     told, handles, _, _ = socket.recv_fds(lifeline, NUMBER.size, 1, socket.MSG_CMSG_CLOEXEC)
     if not told:
         raise EOFError("the template ended")

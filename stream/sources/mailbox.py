@@ -73,15 +73,18 @@ class Mailbox:
 
     def get(self, timeout_s: float | None = None) -> Packet | None:
         """The next packet; None once closed and empty. Raises `TimeoutError` when none comes in `timeout_s`."""
+        packets = self.take(1, timeout_s)
+        return packets[0] if packets else None
+
+    def take(self, most: int, timeout_s: float | None = None) -> list[Packet]:
+        """At most so many packets that are here, once there are any; none at all once closed and empty. Raises `TimeoutError`."""
         with self._changed:
             if not self._changed.wait_for(lambda: self._packets or self._closed, timeout_s):
                 raise TimeoutError(f"no packet within {timeout_s} s")
-            if not self._packets:
-                return None
-            packet = self._packets.popleft()
-            self._num_bytes -= len(packet.data)
+            packets = [self._packets.popleft() for _ in range(min(most, len(self._packets)))]
+            self._num_bytes -= sum(len(packet.data) for packet in packets)
             self._changed.notify()
-            return packet
+            return packets
 
     def close(self) -> None:
         """No more packets; the reader gets those that are here, then None. May be called twice."""

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import os
 import queue
-import socket
 import sys
 import threading
 from collections import Counter
@@ -22,7 +21,7 @@ from stream.sources.opening import out_of_memory
 from stream.sources.options import OpenOptions
 from stream.sources.orders import QUIT, STOP, Ended, Failed, Opened, Order, Skipped
 from stream.sources.source import open_source
-from stream.sources.template import Template
+from stream.sources.template import run
 
 
 class Reader:
@@ -108,18 +107,6 @@ def _options(order: Order) -> OpenOptions:
     return order.options.get("options") or OpenOptions()
 
 
-def main(arguments: list[str]) -> None:
-    """FD, or `template CONTROL OWNER`: readers are forked from this process then."""
-    if arguments[0] == "template":
-        control, owner = map(int, arguments[1:])
-        forked = Template(socket.socket(fileno=control), owner).run()
-        if forked is None:
-            return
-        read(forked)
-        os._exit(0)  # what would be tidied up is the template's
-    read(int(arguments[0]))
-
-
 def read(descriptor: int) -> None:
     pipe: Connection = Connection(descriptor)
     try:
@@ -129,4 +116,4 @@ def read(descriptor: int) -> None:
 
 
 if __name__ == "__main__":
-    main(sys.argv[1:])
+    run(sys.argv[1:], read)

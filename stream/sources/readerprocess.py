@@ -7,12 +7,8 @@ started anew, for a fifth of a second; so it is kept between connections that en
 
 from __future__ import annotations
 
-import contextlib
 import logging
 import multiprocessing.connection
-import socket
-import subprocess
-import sys
 import threading
 import time
 from collections import Counter
@@ -21,7 +17,7 @@ from typing import Any
 
 from stream.errors import CodecError, SourceError, TooLargeError
 from stream.sources.address import Address
-from stream.sources.forked import FORKER, ForkedProcess, can_fork
+from stream.sources.forked import Forker
 from stream.sources.orders import QUIT, STOP, Ended, Failed, Opened, Order, Skipped
 from stream.sources.sample import Sample
 
@@ -37,46 +33,15 @@ START_S = 10.0
 """Added to the timeout of an open: a busy machine may take this long to start a process."""
 
 
-class StartedProcess:
-    """A reader that is a program of its own, and shares no memory: where the system cannot fork it from a template."""
-
-    def __init__(self, theirs: int) -> None:
-        self._process = subprocess.Popen(
-            [sys.executable, "-m", "stream.sources.reader", str(theirs)],
-            stdin=subprocess.DEVNULL,
-            pass_fds=[theirs],
-            start_new_session=True,  # Ctrl-C is for the service, which ends its readers in order
-        )
-        self._ending = threading.Lock()
-
-    @classmethod
-    def start(cls) -> tuple[socket.socket, StartedProcess]:
-        """Our end of the socket to it, and the process. Raises `OSError`."""
-        ours, theirs = socket.socketpair()
-        with contextlib.ExitStack() as undo, theirs:
-            undo.enter_context(ours)
-            process = cls(theirs.fileno())
-            undo.pop_all()
-        return ours, process
-
-    def kill(self) -> int:
-        with self._ending:
-            self._process.kill()
-            return self._process.wait()
-
-    def wait(self, timeout_s: float) -> bool:
-        with contextlib.suppress(subprocess.TimeoutExpired):
-            self._process.wait(timeout_s)
-            return True
-        return False
+FORKER = Forker("stream.sources.reader")
+"""Of this process's readers."""
 
 
 class ReaderProcess:
     """One process, there at once. `send` and `receive` speak to it; `kill` ends it, whoever waits. Raises `OSError`: the system has none."""
 
     def __init__(self) -> None:
-        self._process: ForkedProcess | StartedProcess
-        ours, self._process = FORKER.fork() if can_fork() else StartedProcess.start()
+        ours, self._process = FORKER.start()
         self._pipe = multiprocessing.connection.Connection(ours.detach())
 
     def send(self, order: object) -> bool:

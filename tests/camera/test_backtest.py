@@ -19,14 +19,12 @@ from ov2.engine import Engine, EngineSettings
 from ov2.model import OV2Model
 from stream.camera.backtest import BackTest, Judged, PacketClock
 from stream.camera.pipeline import CameraPipeline
+from stream.camera.tokenizing import LocalTokenizer, TokenizingSettings
 from stream.config.configuration import ModelSettings
-from stream.events.boundary import BoundaryDetector
-from stream.events.boundary_settings import BoundarySettings
 from stream.events.event import Change, Event
 from stream.serve.run import load_model
 from stream.sources import open_source
 from stream.tokenizer.settings import settings_from
-from stream.tokenizer.tokenizer import Tokenizer
 from stream.watch import WatchSettings
 from stream.watch.judge import QUICKEST_S, WatchJudge
 from stream.watch.zone import Polygon
@@ -110,22 +108,21 @@ def test_the_back_test_tells_what_the_service_tells_of_the_same_packets(nano: OV
         return judge.counts["judged"] >= times
 
     with Engine(nano, EngineSettings(max_streams=1)) as engine:
-        tokenizer = Tokenizer(settings_from(nano.stream_settings.get("tokenizer", {})))
+        tokenizing = TokenizingSettings(name="front", tokenizer=settings_from(nano.stream_settings.get("tokenizer", {})))
+        tokenizer = LocalTokenizer(tokenizing, clock=wall_s)
         pipeline = CameraPipeline("front", tokenizer, engine.open("front"), clock=wall_s)
-        boundary = BoundaryDetector("front", BoundarySettings(), clock=wall_s)
         judge = WatchJudge(view, told.append, every_s=every_s, share=1.0, clock=wall_s, monotonic=media_s)
         with open_source(str(film), clock=lambda: 1000.0) as packets:
             for packet in packets:
-                seen = pipeline.seen_by_encoder(packet)
-                groups = pipeline.push(packet)
+                done = pipeline.push([packet])
                 pipeline.wait()
                 with lock:
                     clock.see(packet)
-                begun = any(change.type == "new" for change in boundary.push(packet, *seen))
+                begun = any(change.type == "new" for change in done.changes)
                 if not num_judged:
                     judge.put("front", "car", settings)
                     judge.start()
-                if groups or begun:
+                if done.groups or begun:
                     judge.hint("front")
                     due_s = min(due_s, max(clock.media_s, judged_s + QUICKEST_S))
                 if due_s <= clock.media_s:

@@ -17,15 +17,15 @@ import psutil
 import pytest
 from child_environment import child_environment
 from clips import write_clip
-from reader_family import descriptors_of, is_over, readers_of, templates_of
+from reader_family import READER, descriptors_of, is_over, readers_of, templates_of
 from stopping import running
 from supervised import WAIT_S, reader
 from waiting import until
 
 from stream.errors import SourceError
-from stream.sources.forked import FORKER, Forker, can_fork
+from stream.sources.forked import Forker, can_fork
 from stream.sources.options import OpenOptions
-from stream.sources.readerprocess import ReaderConnection, ReaderConnector
+from stream.sources.readerprocess import FORKER, ReaderConnection, ReaderConnector
 from stream.sources.template import NUM_DESCRIPTORS
 
 pytestmark = pytest.mark.skipif(not can_fork(), reason="this system cannot fork readers from a template")
@@ -260,7 +260,7 @@ def test_a_system_that_gives_no_process_is_an_error_of_that_camera_alone(pair: l
 
 
 def test_a_template_is_no_longer_there_once_it_was_ended() -> None:
-    forker = Forker()
+    forker = Forker(READER)
     ours, process = forker.fork()
     before = templates_of(os.getpid())
     with ours:

@@ -259,6 +259,15 @@ def test_the_mailbox_gives_in_order_and_ends_with_none() -> None:
     assert [mailbox.get() for _ in range(4)] == [*packets, None]
 
 
+def test_the_mailbox_gives_all_that_wait_at_once_up_to_so_many() -> None:
+    mailbox = Mailbox()
+    packets = [make_packet(i, is_key=i == 0) for i in range(5)]
+    for packet in packets:
+        mailbox.put(packet)
+    mailbox.close()
+    assert [mailbox.take(3) for _ in range(3)] == [packets[:3], packets[3:], []]
+
+
 def test_an_empty_mailbox_times_out() -> None:
     with pytest.raises(TimeoutError):
         Mailbox().get(timeout_s=0)

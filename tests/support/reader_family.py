@@ -1,4 +1,4 @@
-"""Reader processes of an owner, and the template that they are forked from. No test in here."""
+"""Reader processes of an owner, or its workers, and the template that they are forked from. No test in here."""
 
 from __future__ import annotations
 
@@ -8,16 +8,17 @@ from pathlib import Path
 import psutil
 
 READER = "stream.sources.reader"
+WORKER = "stream.camera.worker"
 
 
-def templates_of(pid: int) -> list[psutil.Process]:
-    return [each for each in psutil.Process(pid).children() if _command(each)[-4:-2] == [READER, "template"]]
+def templates_of(pid: int, module: str = READER) -> list[psutil.Process]:
+    return [each for each in psutil.Process(pid).children() if _command(each)[-4:-2] == [module, "template"]]
 
 
-def readers_of(pid: int) -> list[psutil.Process]:
+def readers_of(pid: int, module: str = READER) -> list[psutil.Process]:
     """Those of its templates, and those that are programs of their own."""
-    forked = [each for template in templates_of(pid) for each in template.children()]
-    return forked + [each for each in psutil.Process(pid).children() if _command(each)[-2:-1] == [READER]]
+    forked = [each for template in templates_of(pid, module) for each in template.children()]
+    return forked + [each for each in psutil.Process(pid).children() if _command(each)[-2:-1] == [module]]
 
 
 def is_over(process: psutil.Process) -> bool:

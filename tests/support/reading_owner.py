@@ -14,9 +14,9 @@ from supervised import reader, supervised
 from waiting import until
 
 from stream.sources import Backoff
-from stream.sources.forked import FORKER
 from stream.sources.limits import IngestLimits
 from stream.sources.options import OpenOptions
+from stream.sources.readerprocess import FORKER
 
 LONG_S = 3600.0
 """One attempt is enough."""

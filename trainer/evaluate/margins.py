@@ -16,8 +16,8 @@ import numpy as np
 from ov2.engine import Engine, EngineSettings
 from ov2.model import OV2Model
 from stream.sources import open_source
+from stream.tokenizer.inputs import new_tokenizer
 from stream.tokenizer.settings import settings_from
-from stream.tokenizer.tokenizer import Tokenizer
 from trainer.data.clips import CameraSpec, moment_times
 from trainer.world import World, questions_at, write_file
 from trainer.world.language import QuestionType
@@ -44,7 +44,7 @@ def judge_seed(model: OV2Model, seed: int, spec: CameraSpec | None = None) -> li
     """Stream one seed through an engine, and judge yes/no questions about it at every moment, all of a moment at once."""
     spec = spec or CameraSpec()
     world, rng = World(seed, duration_s=spec.duration_s), np.random.default_rng([seed, 17])
-    tokenizer = Tokenizer(settings_from(model.stream_settings.get("tokenizer", {})))
+    tokenizer = new_tokenizer(settings_from(model.stream_settings.get("tokenizer", {})))
     waiting = moment_times(seed, spec)
     judged: list[Margin] = []
     with tempfile.TemporaryDirectory(prefix="ov2-margins-") as folder, Engine(model, EngineSettings(max_streams=1)) as engine:

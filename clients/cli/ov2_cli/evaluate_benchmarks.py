@@ -28,7 +28,9 @@ def benchmark(name: str) -> Callable[..., None]:
         model: Annotated[str, typer.Option(help="Checkpoint: a bundled name or a folder.")] = "ov2-nano",
         weights: Annotated[str, typer.Option(help="model, int8 or int4.")] = "model",
         workers: Annotated[int, typer.Option(help="Processes that ask.", min=1)] = 2,
-        input_name: Annotated[str, typer.Option("--input", help="What the model is shown of a film: codec, frames or ippp.")] = "codec",
+        input_name: Annotated[
+            str, typer.Option("--input", help="What the model is shown of a film: codec, frames or ippp.")
+        ] = "codec",
         as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object as the last line.")] = False,
     ) -> None:
         _run(name, seeds, model, weights, workers, input_name, as_json)

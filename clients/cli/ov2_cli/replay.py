@@ -17,7 +17,7 @@ from ov2_cli.group_lines import PNG_HELP, GroupLines, assignments, checkpoint_se
 if TYPE_CHECKING:
     from stream.packetlog import PacketLog, Start
     from stream.packetlog.replay import LogEntry
-    from stream.tokenizer.tokenizer import Tokenizer
+    from stream.tokenizer.inputs import AnyTokenizer
 
 TIME_HELP = "Epoch seconds, ISO 8601, seconds from the log's beginning (90), or before its end (-30)."
 
@@ -37,17 +37,17 @@ def replay(
     """Tokenize a recorded packet log, with the settings that the live camera had unless others are given."""
     from stream.packetlog import PacketLog
     from stream.packetlog.replay import paced, tokenized
+    from stream.tokenizer.inputs import new_tokenizer
     from stream.tokenizer.settings import recorded_settings
-    from stream.tokenizer.tokenizer import Tokenizer
 
     given = checkpoint_settings(model) | assignments(setting or [])
     log = PacketLog(folder)
     lines = GroupLines(as_json=as_json, png=png)
 
-    def tokenizer_of(begun: Start | None) -> Tokenizer:
+    def tokenizer_of(begun: Start | None) -> AnyTokenizer:
         recorded = dict(begun.tokenizer or {}) if begun is not None else {}
         lines.settings = recorded_settings(recorded, given)
-        return Tokenizer(lines.settings)
+        return new_tokenizer(lines.settings)
 
     with lines, closing(_entries(log, start, end)) as entries:
         lines.show(tokenized(paced(entries, speed), tokenizer_of))

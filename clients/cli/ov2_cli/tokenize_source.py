@@ -28,11 +28,11 @@ def tokenize(
     """Cut a stream into groups and canvases, and print them."""
     from stream.codec.codec import CATCH_UP_S
     from stream.sources import open_source
+    from stream.tokenizer.inputs import new_tokenizer
     from stream.tokenizer.settings import settings_from
-    from stream.tokenizer.tokenizer import Tokenizer
 
     settings = settings_from(checkpoint_settings(model) | assignments(setting or []))
-    tokenizer = Tokenizer(settings, catch_up_s=0.0 if eager else CATCH_UP_S)
+    tokenizer = new_tokenizer(settings, catch_up_s=0.0 if eager else CATCH_UP_S)
     with GroupLines(as_json=as_json, png=png) as lines:
         lines.settings = tokenizer.settings
         with open_source(source, timeout_s=timeout_s) as packets:
