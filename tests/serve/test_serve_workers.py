@@ -41,7 +41,9 @@ def test_a_worker_that_dies_is_told_and_started_again_and_its_cameras_go_on(star
         told = service.camera_when(name, lambda status: status["drops"].get("worker", 0) >= 1)
         service.camera_when(name, lambda status: status["state"] == "degraded" and "worker" in status["reason"])
         service.camera_when(name, lambda status, groups=told["groups"]: status["groups"] > groups + 1)
-    assert workers_of(service) == {"running": 1, "lost": 1}
+    told = workers_of(service)
+    assert told["lost"] == 1
+    assert told["running"] in (1, 2)  # the camera at whose request it died, if it was at one, has a worker of its own
     answer = service.ask("front", question="who?", max_tokens=2).json()
     assert answer["window"]["end_s"] > answer["window"]["start_s"]
     service.end()
