@@ -59,6 +59,8 @@ def bench_train(
         stage = {"name": "bench", "types": _types(here), "samples_per_step": 1, **STAGE}
         ours = Recipe("now", here, OURS, {**stage, **OUR_STAGE})
         theirs = Recipe("before", other, {}, stage)
+        tell("films")
+        _seconds(theirs, out, 1, "--make-data")
         rates: dict[str, list[float]] = {"now": [], "before": []}
         for number in range(repeats):
             for recipe in (theirs, ours):
@@ -131,23 +133,13 @@ def _windows_per_s(recipe: Recipe, out: Path, steps: int) -> float:
     return PROCESSES * steps / max(1e-9, longer - shorter)
 
 
-def _seconds(recipe: Recipe, out: Path, steps: int) -> float:
+def _seconds(recipe: Recipe, out: Path, steps: int, *flags: str) -> float:
     file, run = out / f"{recipe.name}.yaml", out / f"run-{recipe.name}"
     file.write_text(yaml.safe_dump(_settings(recipe, out, steps)))
     paths = [recipe.root, *(recipe.root / part for part in ("kernels", "clients/cli", "clients/python", "benchmarks"))]
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(map(str, paths)), "OMP_WAIT_POLICY": "PASSIVE"}
-    command = [
-        sys.executable,
-        "-m",
-        "ov2_cli",
-        "train",
-        "--config",
-        str(file),
-        "--out",
-        str(run),
-        "--processes",
-        str(PROCESSES),
-    ]
+    command = [sys.executable, "-m", "ov2_cli", "train", "--config", str(file), "--out", str(run)]
+    command += ["--processes", str(PROCESSES), *flags]
     began = time.perf_counter()
     done = subprocess.run(command, cwd=recipe.root, env=environment, capture_output=True, text=True, check=False)
     if done.returncode:

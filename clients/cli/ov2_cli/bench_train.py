@@ -25,7 +25,7 @@ def train(
     from rich.progress import Progress
 
     with Progress(console=Console(stderr=True), transient=True) as bar:
-        task = bar.add_task("train", total=2 * repeats + 1)
+        task = bar.add_task("train", total=2 * repeats + 2)
         result = bench_train(
             out.absolute(),
             before=before or BEFORE,
