@@ -167,6 +167,8 @@ class SampledFrames:
         self._stats.num_frames += 1
         if frame.media_s < stream.next_s:
             return []
+        for held in stream.frames:  # the newest stays whole: a snapshot may want it
+            held.shrink(stream.canvas_wh)
         stream.frames.append(HeldFrame(frame))
         phase_s = self.settings.sample_phase * stream.step_s
         stream.step_s = self._step_s(stream.canvas_wh, frame.media_s, stream.widened)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
@@ -15,6 +16,7 @@ from stream.codec.picture import Picture
 from stream.errors import SettingsError
 from stream.sources import open_source
 from stream.tokenizer.budget import num_llm_tokens
+from stream.tokenizer.candidates import HeldFrame
 from stream.tokenizer.inputs import AnyTokenizer, new_tokenizer
 from stream.tokenizer.sampled_frames import SampledFrames
 from stream.tokenizer.settings import settings_from
@@ -131,3 +133,19 @@ def test_settings_of_an_input_are_checked() -> None:
     with pytest.raises(SettingsError, match=r"tokenizer\.sample_phase: expected a share of a step"):
         settings_from({"sample_phase": 1.0})
     assert isinstance(new_tokenizer(settings_from(FRAMES)), SampledFrames)
+
+
+def test_of_many_frames_that_were_decoded_one_stays_at_full_size(tmp_path: Path) -> None:
+    """B pictures are decoded whole, so nobody else lets their pictures go."""
+    path = tmp_path / "b.mp4"
+    write_file(World(12, duration_s=10.0), path, width=320, height=180, fps=10, camera="bframes")
+    tokenizer = new_tokenizer(settings_from({**FRAMES, "token_rate": 200, "canvases_per_group": 50}))
+    most = 0
+    with open_source(str(path)) as source:
+        for packet in source:
+            tokenizer.push(packet)
+            held = [each for each in gc.get_objects() if type(each) is HeldFrame]
+            most = max(most, len(held))
+            assert sum(each.is_full_size for each in held) <= 1
+    assert most > 20
+    assert tokenizer.decoded_share == 1.0

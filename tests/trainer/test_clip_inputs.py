@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from collections import Counter
 from dataclasses import replace
-from pathlib import Path
 
 import pytest
 import torch
-from tiny_run import tiny_config
+from tiny_run import SPEC, config, model, text  # noqa: F401
 
 from ov2 import prompt
 from ov2.encode import vision_tokens
@@ -16,33 +15,15 @@ from ov2.model import OV2Model
 from ov2.session import Session
 from ov2.text import TextTokenizer
 from trainer.config import DataConfig, TrainConfig
-from trainer.data.clips import CameraSpec, make_clip
+from trainer.data.clips import make_clip
 from trainer.data.make import clip_settings
 from trainer.errors import ConfigError
 from trainer.train.forward import hidden_states, labelled_logits
 from trainer.train.narration import Lesson
-from trainer.train.new_model import new_model
 from trainer.train.sample import pack
 from trainer.world import World
 
-SPEC = CameraSpec(width=320, height=180, fps=10, duration_s=12.0, moment_every_s=2.0)
-
-
-@pytest.fixture(scope="module")
-def config(tmp_path_factory: pytest.TempPathFactory) -> TrainConfig:
-    torch.set_num_threads(1)
-    return tiny_config(tmp_path_factory.mktemp("clips"))
-
-
-@pytest.fixture(scope="module")
-def model(config: TrainConfig, tmp_path_factory: pytest.TempPathFactory) -> OV2Model:
-    return new_model(config, tmp_path_factory.mktemp("vocabulary")).eval()
-
-
-@pytest.fixture(scope="module")
-def text(model: OV2Model) -> TextTokenizer:
-    assert isinstance(model.folder, Path)
-    return TextTokenizer.from_folder(model.folder)
+# ruff: noqa: F811
 
 
 def test_the_inputs_of_clips_have_their_shares_and_frames_a_phase_of_their_own(config: TrainConfig) -> None:

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from tiny_run import LOOK, NAMES, tiny_config
+from tiny_run import LOOK, NAMES, config, model, text  # noqa: F401
 
 from ov2.encode import encode
 from ov2.model import OV2Model
@@ -20,7 +20,7 @@ from trainer.data.clips import moment_times
 from trainer.data.drawing import batches_of
 from trainer.data.encoded_clips import FOLDER, EncodedClips, encode_clips
 from trainer.data.filmed_clips import FilmedClips
-from trainer.data.make import camera_spec, make_clips
+from trainer.data.make import camera_spec
 from trainer.data.script_clip import ScriptClips, framed_clip, script_clip
 from trainer.data.token_bank import NUM_PHASES, TokenBank, kinds_of_blocks
 from trainer.errors import DataError
@@ -30,24 +30,7 @@ from trainer.train.new_model import new_model
 from trainer.train.objective import Objective
 from trainer.world import World
 
-
-@pytest.fixture(scope="module")
-def config(tmp_path_factory: pytest.TempPathFactory) -> TrainConfig:
-    torch.set_num_threads(1)
-    made = tiny_config(tmp_path_factory.mktemp("clips"))
-    make_clips(made, workers=1)
-    return made
-
-
-@pytest.fixture(scope="module")
-def model(config: TrainConfig, tmp_path_factory: pytest.TempPathFactory) -> OV2Model:
-    return new_model(config, tmp_path_factory.mktemp("vocabulary")).eval()
-
-
-@pytest.fixture(scope="module")
-def text(model: OV2Model) -> TextTokenizer:
-    assert model.folder is not None
-    return TextTokenizer.from_folder(model.folder)
+# ruff: noqa: F811
 
 
 @pytest.fixture(scope="module")
@@ -118,8 +101,8 @@ CASES = [(0, (0, 0)), (0, (1, 1)), (0, (0, 1)), (3, (0, 0)), (3, (1, 1))]
 def test_a_saved_bank_comes_back_whole(encoded: Path, tmp_path: Path) -> None:
     bank = TokenBank.load(encoded)
     bank.save(tmp_path)
-    again = TokenBank.load(tmp_path)
-    kinds = kinds_of_blocks(World(5, duration_s=12.0), 3.0, np.indices(bank.grid).reshape(2, -1).T, bank.grid)
+    again, world = TokenBank.load(tmp_path), World(5, duration_s=12.0)
+    kinds = kinds_of_blocks(world, world.state_at(3.0), np.indices(bank.grid).reshape(2, -1).T, bank.grid)
     places = np.indices(bank.grid).reshape(2, -1).T
     ours, theirs = (one.draw(kinds, places, np.random.default_rng(1)) for one in (bank, again))
     assert np.array_equal(ours, theirs)
@@ -220,3 +203,18 @@ def test_scripts_are_read_by_all_inputs_of_the_run(encoded: Path, config: TrainC
     lengths = {len(clip.groups[0].runs) for clip in (source.clip(rng) for _ in range(20))}
     assert (False, True) in kinds
     assert {1, 4} <= lengths
+
+
+def test_a_run_that_begins_anew_reads_no_tokens_of_another_encoder(config: TrainConfig, tmp_path: Path) -> None:
+    run = replace(config, stages=(replace(LOOK, source="tokens", steps=1),))
+    other = new_model(replace(config, seed=9), tmp_path / "a")
+    train(run, tmp_path / "run", other)
+    stale = {path.name: path.read_bytes() for path in (tmp_path / "run" / "encoded").rglob("clip_*.npz")}
+    train(run, tmp_path / "run", new_model(run, tmp_path / "b"))
+    train(run, tmp_path / "clean", new_model(run, tmp_path / "c"))
+    again, clean = (
+        {path.name: path.read_bytes() for path in (tmp_path / name / "encoded").rglob("clip_*.npz")}
+        for name in ("run", "clean")
+    )
+    assert again == clean
+    assert again != stale

@@ -20,6 +20,7 @@ import torch
 import yaml
 from ov2_command import COMMAND, ov2
 from safetensors.torch import load_file
+from tiny_run import SIZES
 from waiting import until
 
 from ov2.text import TextTokenizer
@@ -34,16 +35,6 @@ HIDE_CURSOR = "\x1b[?25l"
 """How a progress bar begins."""
 WAIT_S = 300.0
 pytestmark = pytest.mark.timeout(WAIT_S)  # each test may be the one that has to train for others
-SIZES = {
-    "text_config": {
-        "hidden_size": 64,
-        "num_hidden_layers": 2,
-        "num_attention_heads": 2,
-        "num_key_value_heads": 1,
-        "head_dim": 32,
-    },
-    "vision_config": {"hidden_size": 64, "num_hidden_layers": 1, "num_attention_heads": 2, "intermediate_size": 96},
-}
 DATA = {"num_clips": 3, "num_validation": 1, "width": 320, "height": 180, "duration_s": 12.0, "moment_every_s": 2.0}
 
 

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import torch
 from repository import ROOT
-from tiny_run import LOOK, NAMES, TOKENIZER, tiny_config
+from tiny_run import LOOK, NAMES, SPEC, TOKENIZER, config, model, text  # noqa: F401
 
 from ov2 import prompt
 from ov2.encode import vision_tokens
@@ -24,7 +24,7 @@ from stream.tokenizer.settings import settings_from
 from stream.tokenizer.tokenizer import Tokenizer
 from trainer.config import Stage, TrainConfig, build, load_config
 from trainer.data.batches import Batch, draw_batch
-from trainer.data.clips import CameraSpec, Clip, load_clip, save_clip
+from trainer.data.clips import Clip, load_clip, save_clip
 from trainer.data.filmed_clips import FilmedClips
 from trainer.data.make import clip_path, make_clips
 from trainer.errors import ConfigError, DataError, SeedError
@@ -39,26 +39,7 @@ from trainer.train.sample import Sample, draw_sample, pack
 from trainer.train.tree_attention import ForestAttention, visible_segments
 from trainer.world import World, write_file
 
-SPEC = CameraSpec(width=320, height=180, fps=10, duration_s=12.0, moment_every_s=2.0)
-
-
-@pytest.fixture(scope="module")
-def config(tmp_path_factory: pytest.TempPathFactory) -> TrainConfig:
-    torch.set_num_threads(1)
-    made = tiny_config(tmp_path_factory.mktemp("clips"))
-    make_clips(made, workers=1)
-    return made
-
-
-@pytest.fixture(scope="module")
-def model(config: TrainConfig, tmp_path_factory: pytest.TempPathFactory) -> OV2Model:
-    return new_model(config, tmp_path_factory.mktemp("vocabulary")).eval()
-
-
-@pytest.fixture(scope="module")
-def text(model: OV2Model) -> TextTokenizer:
-    assert model.folder is not None
-    return TextTokenizer.from_folder(model.folder)
+# ruff: noqa: F811
 
 
 @pytest.fixture(scope="module")

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import io
 import tempfile
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Generic, TypeVar
@@ -46,6 +45,12 @@ class ClipOf(Generic[G]):
     duration_s: float
     groups: tuple[G, ...]
     moments: tuple[MomentOf[G], ...]
+
+    def every_group(self) -> list[G]:
+        """Closed ones, then the open ones of its moments."""
+        groups = list(self.groups)
+        groups += [moment.peek for moment in self.moments if moment.peek is not None]
+        return groups
 
 
 Moment = MomentOf[CanvasGroup]
@@ -102,7 +107,7 @@ def save_clip(clip: Clip, path: Path) -> None:
         "num_closed": np.array([m.num_closed for m in clip.moments], dtype=np.int64),
         "has_peek": np.array([m.peek is not None for m in clip.moments], dtype=bool),
     }
-    for index, group in enumerate(_all_groups(clip)):
+    for index, group in enumerate(clip.every_group()):
         arrays[f"canvases_{index}"] = group.canvases
         arrays[f"positions_{index}"] = group.positions
         arrays[f"runs_{index}"] = np.array(group.runs, dtype=np.float64).reshape(-1, 2)
@@ -113,13 +118,6 @@ def save_clip(clip: Clip, path: Path) -> None:
     partial = path.with_suffix(".partial")
     partial.write_bytes(buffer.getvalue())
     partial.rename(path)
-
-
-def _all_groups(clip: Clip) -> Iterator[CanvasGroup]:
-    yield from clip.groups
-    for moment in clip.moments:
-        if moment.peek is not None:
-            yield moment.peek
 
 
 def load_clip(path: Path) -> Clip:

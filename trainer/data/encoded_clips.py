@@ -48,13 +48,14 @@ def encode_clips(
     for count, path in enumerate(films.paths):
         _save(_encoded(model, load_clip(path)), partial / FOLDER / path.name)
         done(count + 1)
-    TokenBank.of(model, (load_clip(path) for path in films.training[:BANK_CLIPS])).save(partial)
+    banked = films.training[:BANK_CLIPS]
+    TokenBank.of((load_clip(path), load_encoded(partial / FOLDER / path.name)) for path in banked).save(partial)
     model.train(was_training)
     partial.rename(folder)
 
 
 def _encoded(model: OV2Model, clip: Clip) -> ClipOf[ShownGroup]:
-    every = [*clip.groups, *(moment.peek for moment in clip.moments if moment.peek is not None)]
+    every = clip.every_group()
     shown = [
         ShownGroup(
             runs=group.runs,
@@ -72,7 +73,7 @@ def _encoded(model: OV2Model, clip: Clip) -> ClipOf[ShownGroup]:
 
 
 def _save(clip: ClipOf[ShownGroup], path: Path) -> None:
-    groups = list(_all_groups(clip))
+    groups = clip.every_group()
     buffer = io.BytesIO()
     np.savez(
         buffer,
@@ -88,11 +89,6 @@ def _save(clip: ClipOf[ShownGroup], path: Path) -> None:
         vision=np.concatenate([group.vision_VD for group in groups]),
     )
     path.write_bytes(buffer.getvalue())
-
-
-def _all_groups(clip: ClipOf[ShownGroup]) -> Iterator[ShownGroup]:
-    yield from clip.groups
-    yield from (moment.peek for moment in clip.moments if moment.peek is not None)
 
 
 def load_encoded(path: Path) -> ClipOf[ShownGroup]:

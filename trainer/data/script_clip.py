@@ -132,13 +132,19 @@ def _frames_of(
     world: World, bank: TokenBank, times_s: np.ndarray, start_s: float, step_s: float, rng: np.random.Generator
 ) -> ShownGroup:
     rows_columns = np.indices(bank.grid).reshape(2, -1).T
-    vision = [bank.draw(kinds_of_blocks(world, float(at_s), rows_columns, bank.grid), rows_columns, rng) for at_s in times_s]
+    vision = [
+        bank.draw(kinds_of_blocks(world, _state(world, at_s), rows_columns, bank.grid), rows_columns, rng) for at_s in times_s
+    ]
     return ShownGroup(
         runs=tuple((float(at_s), len(rows_columns)) for at_s in times_s),
         start_s=start_s,
         end_s=max(start_s + len(times_s) * step_s, float(times_s[-1])),
         vision_VD=np.concatenate(vision),
     )
+
+
+def _state(world: World, at_s: float) -> WorldState:
+    return world.state_at(min(float(at_s), world.duration_s))
 
 
 def _watch(world: World, grid: tuple[int, int], camera: ScriptCamera, rng: np.random.Generator) -> _Frames:
@@ -194,7 +200,7 @@ def _cuts(frames: _Frames, camera: ScriptCamera, rng: np.random.Generator) -> li
     for index in range(1, len(areas)):
         span_s = (index - cuts[-1]) * step_s
         begins = not stirs and is_active[index]
-        ceases = stirs and not is_active[max(0, index - camera_still(camera)) : index + 1].any()
+        ceases = stirs and not is_active[max(0, index - _still_frames(camera)) : index + 1].any()
         full = stirs and span_s >= camera.t_min_s and (total >= quota or span_s >= camera.t_max_s)
         if begins or (ceases and span_s >= camera.t_min_s) or full or span_s >= camera.t_still_s:
             cuts.append(index)
@@ -203,7 +209,7 @@ def _cuts(frames: _Frames, camera: ScriptCamera, rng: np.random.Generator) -> li
     return [*cuts, len(areas)]
 
 
-def camera_still(camera: ScriptCamera) -> int:
+def _still_frames(camera: ScriptCamera) -> int:
     """Frames without anything that stirs, after which a spell is still: one second."""
     return round(camera.fps)
 
@@ -224,7 +230,7 @@ def _group(
     for frame, blocks in picked:
         at_s = float(frames.times_s[frame])
         rows_columns = np.stack(np.divmod(blocks, columns), 1)
-        vision.append(bank.draw(kinds_of_blocks(world, at_s, rows_columns, bank.grid), rows_columns, rng))
+        vision.append(bank.draw(kinds_of_blocks(world, _state(world, at_s), rows_columns, bank.grid), rows_columns, rng))
         runs.append((at_s, len(blocks)))
     end_s = float(frames.times_s[end - 1]) + 1 / camera.fps
     return ShownGroup(runs=tuple(runs), start_s=runs[0][0], end_s=end_s, vision_VD=np.concatenate(vision))

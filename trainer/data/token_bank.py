@@ -1,8 +1,8 @@
 """A bank of real vision tokens by what a block shows and where, for samples of worlds that nobody filmed.
 
-In: filmed clips and a model whose encoder has learned to see. Out: for blocks that are known by their words, places and moments alone, tokens
-that the encoder made of like ones. Drawing them is a thousand times quicker than film, codec and encoder, and the language layers, which
-have most to learn, see the same variety of tokens.
+In: filmed clips, and the tokens that an encoder which has learned to see made of them. Out: for blocks that are known by their words, places
+and moments alone, tokens that the encoder made of like ones. Drawing them is much quicker than film, codec and encoder, and the language
+layers, which have most to learn, see the same variety of tokens.
 
 Shape letters: V blocks, W words, D width of the language model, B blocks of the bank, U different kinds of blocks.
 """
@@ -14,13 +14,11 @@ from pathlib import Path
 
 import numpy as np
 
-from ov2.canvas import BLOCK_PATCHES, MERGE, CanvasGroup
-from ov2.encode import encode
-from ov2.model import OV2Model
-from trainer.data.clips import Clip
+from trainer.data.clips import Clip, ClipOf
+from trainer.data.shown_group import ShownGroup
 from trainer.errors import DataError
-from trainer.train.naming import WORDS, words_of_blocks
-from trainer.world import World
+from trainer.train.naming import WORDS, grid_of, runs_of, words_of_blocks
+from trainer.world import World, WorldState
 
 NUM_PHASES = 4
 """Quarters of a turn of the rope that are told apart: counting jumps is seeing them."""
@@ -49,20 +47,20 @@ class TokenBank:
         return len(self._tokens)
 
     @classmethod
-    def of(cls, model: OV2Model, clips: Iterable[Clip]) -> TokenBank:
-        """All blocks of all groups, open ones included. Raises `DataError` for clips of several sizes."""
+    def of(cls, clips: Iterable[tuple[Clip, ClipOf[ShownGroup]]]) -> TokenBank:
+        """All blocks of all groups, open ones included, of filmed clips and the same with their tokens. Raises `DataError` for clips of several
+        sizes."""
         kinds, places, tokens = [], [], []
         grids: set[tuple[int, int]] = set()
-        for clip in clips:
-            world = World(clip.seed, duration_s=clip.duration_s)
-            groups = [*clip.groups, *(moment.peek for moment in clip.moments if moment.peek is not None)]
-            for group, encoded in zip(groups, encode(model, groups), strict=True):
-                grid = (group.grid_hw[0] // MERGE, group.grid_hw[1] // MERGE)
+        for filmed, shown in clips:
+            world = World(filmed.seed, duration_s=filmed.duration_s)
+            for group, known in zip(filmed.every_group(), shown.every_group(), strict=True):
+                grid = grid_of(group)
                 grids.add(grid)
-                rows_columns = group.positions[::BLOCK_PATCHES, 1:] // MERGE
-                kinds.append(_kinds_of_group(world, group, rows_columns, grid))
-                places.append(rows_columns[:, 0] * grid[1] + rows_columns[:, 1])
-                tokens.append(encoded.vision_tokens.cpu().numpy().astype(np.float16))
+                for state, rows_columns in runs_of(world, group):
+                    kinds.append(kinds_of_blocks(world, state, rows_columns, grid))
+                    places.append(rows_columns[:, 0] * grid[1] + rows_columns[:, 1])
+                tokens.append(known.vision_VD)
         if len(grids) != 1:
             raise DataError(
                 f"token bank: expected clips of one canvas size, got {sorted(grids) or 'none'}; make a bank for each"
@@ -107,22 +105,12 @@ class TokenBank:
         return self._index[key]
 
 
-def kinds_of_blocks(world: World, seconds: float, rows_columns: np.ndarray, grid: tuple[int, int]) -> np.ndarray:
+def kinds_of_blocks(world: World, state: WorldState, rows_columns: np.ndarray, grid: tuple[int, int]) -> np.ndarray:
     """uint8 [V, W + NUM_PHASES]: the words that are true of each block, and the phase of the rope that it shows."""
-    words_VW = words_of_blocks(world, seconds, rows_columns, grid).astype(np.uint8)
+    words_VW = words_of_blocks(world, state, rows_columns, grid).astype(np.uint8)
     kinds = np.zeros((len(words_VW), len(WORDS) + NUM_PHASES), np.uint8)
     kinds[:, : len(WORDS)] = words_VW
-    turning = [actor.rope for actor in world.state_at(min(seconds, world.duration_s)).actors if actor.rope is not None]
+    turning = [actor.rope for actor in state.actors if actor.rope is not None]
     if turning:
         kinds[words_VW[:, WORDS.index("jumped")] > 0, len(WORDS) + int(turning[0] % 1.0 * NUM_PHASES)] = 1
     return kinds
-
-
-def _kinds_of_group(world: World, group: CanvasGroup, rows_columns: np.ndarray, grid: tuple[int, int]) -> np.ndarray:
-    firsts = np.cumsum([0, *(num for _, num in group.runs)])
-    return np.concatenate(
-        [
-            kinds_of_blocks(world, seconds, rows_columns[first : first + num], grid)
-            for first, (seconds, num) in zip(firsts[:-1], group.runs, strict=True)
-        ]
-    )

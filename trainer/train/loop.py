@@ -10,6 +10,7 @@ learn what one with twice the accumulation learns.
 
 from __future__ import annotations
 
+import shutil
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import nullcontext
@@ -40,6 +41,8 @@ from trainer.train.record import Record
 from trainer.train.validation import validate
 
 STATE = Path("state") / "latest.pt"
+ENCODED = "encoded"
+"""Vision tokens of the films, and the bank for scripts."""
 HEADS = "heads.pt"
 """Beside the checkpoint: a later stage's heads go on from there."""
 LOSSES = ("loss", "naming", "dense")
@@ -56,7 +59,7 @@ def train(config: TrainConfig, out: Path, model: OV2Model, *, resume: bool = Fal
         DataError: there are no clips to learn from, or no state to resume.
     """
     run = _Run(config, out, model)
-    first = run.resume() if resume else 0
+    first = run.resume() if resume else run.begin()
     record = Record(out, resume_step=first) if run.is_first else None
     for stage, steps in config.spans(first):
         source = run.source(stage)
@@ -115,7 +118,7 @@ class _Run:
         if kind == "films":
             return self.films
         learned = [index for index in range(stage) if self.config.stages[index].source == "films"]
-        folder = self.out / "encoded" / f"after_stage_{learned[-1] if learned else -1}"
+        folder = self.out / ENCODED / f"after_stage_{learned[-1] if learned else -1}"
         if self.is_first:
             encode_clips(self.model, self.films, folder)
         self.accelerator.wait_for_everyone()
@@ -180,6 +183,13 @@ class _Run:
         partial.replace(self.out / STATE)
         if self.objective.heads is not None:
             torch.save(self.objective.heads.state_dict(), self.out / HEADS)
+
+    def begin(self) -> int:
+        """Vision tokens of an earlier run in the same folder were made by another encoder; the step to begin with."""
+        if self.is_first:
+            shutil.rmtree(self.out / ENCODED, ignore_errors=True)
+        self.accelerator.wait_for_everyone()
+        return 0
 
     def resume(self) -> int:
         """Load the saved state; the step to go on with."""

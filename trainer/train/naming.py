@@ -9,7 +9,7 @@ Shape letters: V vision tokens, W words, D width of the language model.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 import torch
@@ -83,22 +83,29 @@ def _box(a: tuple[float, float], b: tuple[float, float]) -> Box:
 
 def named_blocks(world: World, group: CanvasGroup) -> np.ndarray:
     """float32 [V, W]: one where the word is true of the block, at the block's own time and place."""
-    rows, columns = (side // MERGE for side in group.grid_hw)
+    grid = grid_of(group)
+    return np.concatenate([words_of_blocks(world, state, sources, grid) for state, sources in runs_of(world, group)])
+
+
+def grid_of(group: CanvasGroup) -> tuple[int, int]:
+    """Rows and columns of blocks of one canvas, and of the picture at its size."""
+    return group.grid_hw[0] // MERGE, group.grid_hw[1] // MERGE
+
+
+def runs_of(world: World, group: CanvasGroup) -> Iterator[tuple[WorldState, np.ndarray]]:
+    """Of every run, what is true at its time, and its blocks' sources (row, column) [V, 2]."""
     sources = group.positions[::BLOCK_PATCHES, 1:] // MERGE
-    firsts = np.cumsum([0, *(num for _, num in group.runs)])
-    return np.concatenate(
-        [
-            words_of_blocks(world, seconds, sources[first : first + num], (rows, columns))
-            for first, (seconds, num) in zip(firsts[:-1], group.runs, strict=True)
-        ]
-    )
+    first = 0
+    for seconds, num in group.runs:
+        yield world.state_at(min(seconds, world.duration_s)), sources[first : first + num]
+        first += num
 
 
-def words_of_blocks(world: World, seconds: float, rows_columns: np.ndarray, grid: tuple[int, int]) -> np.ndarray:
-    """float32 [V, W] of blocks (row, column) [V, 2] of a picture of `grid` rows and columns of blocks, at a time."""
+def words_of_blocks(world: World, state: WorldState, rows_columns: np.ndarray, grid: tuple[int, int]) -> np.ndarray:
+    """float32 [V, W] of blocks (row, column) [V, 2] of a picture of `grid` rows and columns of blocks."""
     names_VW = np.zeros((len(rows_columns), len(WORDS)), dtype=np.float32)
     row, column = rows_columns.T
-    for box, words in named_things(world, world.state_at(min(seconds, world.duration_s))):
+    for box, words in named_things(world, state):
         shown_V = shows(box, row / grid[0], column / grid[1], 1 / grid[0], 1 / grid[1])
         for word in words:
             names_VW[shown_V, WORDS.index(word)] = 1.0

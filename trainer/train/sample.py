@@ -249,5 +249,5 @@ def _draw_window(clip: AnyClip, window_s: float, rng: np.random.Generator) -> tu
 
 def draw_groups(clip: Clip, num: int, rng: np.random.Generator) -> list[CanvasGroup]:
     """Groups of a clip, closed and open ones alike."""
-    groups = [*clip.groups, *(moment.peek for moment in clip.moments if moment.peek is not None)]
+    groups = clip.every_group()
     return [groups[int(i)] for i in rng.choice(len(groups), size=min(num, len(groups)), replace=False)]
