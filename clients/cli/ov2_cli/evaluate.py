@@ -7,17 +7,17 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, cast, get_args
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from ov2_cli.evaluate_benchmarks import HELP, benchmark
+from ov2_cli.evaluate_options import AsJson, InputName, Model, Seeds, Weights, Workers, checked
 
 if TYPE_CHECKING:
     from trainer.evaluate.answers import Scores
 
 app = typer.Typer(help="Score a checkpoint through the live path.", no_args_is_help=True)
-InputName = Annotated[str, typer.Option("--input", help="What the model is shown of a film: codec, frames or ippp.")]
 
 
 for name in HELP:
@@ -31,27 +31,22 @@ def scores() -> None:
 
 @app.command()
 def answers(
-    seeds: Annotated[str, typer.Option(help="Test seeds A:B, B left out.")] = "900000:900060",
-    model: Annotated[str, typer.Option(help="Checkpoint: a bundled name or a folder.")] = "ov2-nano",
-    weights: Annotated[str, typer.Option(help="model, int8 or int4.")] = "model",
-    workers: Annotated[int, typer.Option(help="Processes that ask.", min=1)] = 2,
+    seeds: Seeds = "900000:900060",
+    model: Model = "ov2-nano",
+    weights: Weights = "model",
+    workers: Workers = 2,
     failures: Annotated[Path, typer.Option(help="Folder for pictures of wrong answers.")] = Path("runs/eval-answers"),
     input_name: InputName = "codec",
-    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object as the last line.")] = False,
+    as_json: AsJson = False,
 ) -> None:
     """Ask questions with one checkable answer of a live-like session over unseen worlds."""
     from rich.console import Console
     from rich.progress import Progress
 
-    from ov2.checkpoint import find
-    from ov2.weights import WeightType
-    from trainer.evaluate.answers import ask_seeds, seed_range
+    from trainer.evaluate.answers import ask_seeds
     from trainer.evaluate.figures import save_failures
 
-    if weights not in get_args(WeightType):
-        raise typer.BadParameter(f"expected {', '.join(get_args(WeightType))}, got {weights}", param_hint="--weights")
-    wanted, kind = seed_range(seeds), cast(WeightType, weights)
-    find(model)
+    wanted, kind = checked(seeds, model, weights)
     console = Console(stderr=True)
     with Progress(console=console) as progress:
         task = progress.add_task("asking", total=len(wanted))

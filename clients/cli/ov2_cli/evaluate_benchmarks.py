@@ -7,9 +7,9 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
-from typing import Annotated, Any, cast, get_args
+from typing import Any
 
-import typer
+from ov2_cli.evaluate_options import AsJson, InputName, Model, Seeds, Weights, Workers, checked
 
 HELP = {
     "jumpscore": "When did each jump of a rope start? AP at 0.1, 0.2 and 0.3 s, their mean.",
@@ -24,14 +24,12 @@ def benchmark(name: str) -> Callable[..., None]:
     """The command of a benchmark."""
 
     def command(
-        seeds: Annotated[str, typer.Option(help="Test seeds A:B, B left out.")] = "900000:900020",
-        model: Annotated[str, typer.Option(help="Checkpoint: a bundled name or a folder.")] = "ov2-nano",
-        weights: Annotated[str, typer.Option(help="model, int8 or int4.")] = "model",
-        workers: Annotated[int, typer.Option(help="Processes that ask.", min=1)] = 2,
-        input_name: Annotated[
-            str, typer.Option("--input", help="What the model is shown of a film: codec, frames or ippp.")
-        ] = "codec",
-        as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object as the last line.")] = False,
+        seeds: Seeds = "900000:900020",
+        model: Model = "ov2-nano",
+        weights: Weights = "model",
+        workers: Workers = 2,
+        input_name: InputName = "codec",
+        as_json: AsJson = False,
     ) -> None:
         _run(name, seeds, model, weights, workers, input_name, as_json)
 
@@ -43,16 +41,10 @@ def _run(name: str, seeds: str, model: str, weights: str, workers: int, input_na
     from rich.console import Console
     from rich.progress import Progress
 
-    from ov2.checkpoint import find
-    from ov2.weights import WeightType
-    from trainer.evaluate.answers import seed_range
     from trainer.evaluate.benchmarks import BENCHMARKS, answer_seeds
     from trainer.evaluate.verdict import verdict
 
-    if weights not in get_args(WeightType):
-        raise typer.BadParameter(f"expected {', '.join(get_args(WeightType))}, got {weights}", param_hint="--weights")
-    wanted, kind = seed_range(seeds), cast(WeightType, weights)
-    find(model)
+    wanted, kind = checked(seeds, model, weights)
     console = Console(stderr=True)
     with Progress(console=console) as progress:
         task = progress.add_task("asking", total=len(wanted))
